@@ -1,0 +1,59 @@
+//! `[upstream]` and `[services.*]`: who stands behind the gateway.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::Scheme;
+use crate::Secret;
+use crate::units::{ByteSize, Duration};
+
+/// `[upstream]`: what holds for every service that says nothing else.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Time to open a connection.
+    pub connect_timeout: Duration,
+    /// From the request being sent to the head of the answer.
+    pub response_timeout: Duration,
+    /// Longest pause while an answer's body arrives.
+    pub read_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// Connections to one service that each core keeps for reuse.
+    pub idle_connections_max: usize,
+    /// Requests in flight to one service, all cores together.
+    #[schemars(range(min = 1))]
+    pub requests_in_flight_max: u32,
+    /// Longest head of an answer.
+    pub head_size_max: ByteSize,
+    /// Longest body of an answer, where the gateway must hold it whole.
+    pub body_size_max: ByteSize,
+}
+
+/// `[services.*]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Where it is: scheme, host and port.
+    pub url: String,
+    /// The key it shares with the gateways; without one it gets no assertion.
+    pub assertion_key: Option<Secret>,
+    /// How callers of its routes prove who they are.
+    pub scheme: Option<Scheme>,
+    /// Limits of its routes, added to the inherited ones.
+    #[serde(default)]
+    pub limits: Vec<String>,
+    /// The whole time for one request to it.
+    pub deadline: Option<Duration>,
+    /// As in [`Upstream`].
+    pub connect_timeout: Option<Duration>,
+    /// As in [`Upstream`].
+    pub response_timeout: Option<Duration>,
+    /// As in [`Upstream`].
+    pub read_timeout: Option<Duration>,
+    /// As in [`Upstream`].
+    #[schemars(range(min = 1))]
+    pub requests_in_flight_max: Option<u32>,
+    /// As in [`Upstream`].
+    pub body_size_max: Option<ByteSize>,
+}

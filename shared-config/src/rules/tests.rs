@@ -1,0 +1,361 @@
+//! Each rule, broken once, in a configuration that is otherwise right.
+
+use crate::testing::{Files, GATEWAY, PLATFORM};
+
+/// Adds text to `platform.toml` and `gw.toml`; expects these mistakes, as `key: reason`.
+#[track_caller]
+fn check(platform: &str, gateway: &str, expected: &[&str]) {
+    let files = Files::new(&format!("{PLATFORM}{platform}"), &format!("{GATEWAY}{gateway}"));
+    let found = match files.load(&[]) {
+        Ok(_) => Vec::new(),
+        Err(found) => {
+            found.iter().map(|mistake| format!("{}: {}", mistake.key(), mistake.reason())).collect()
+        }
+    };
+    assert_eq!(found, expected, "{platform}{gateway}");
+}
+
+#[test]
+fn what_most_tests_start_from_breaks_no_rule() {
+    check("", "", &[]);
+}
+
+#[test]
+fn names_stand_for_what_exists() {
+    let cases = [
+        (
+            "[routes.a]\nmatch = \"GET /a\"\nservice = \"lnks\"",
+            "routes.a.service: names no service",
+        ),
+        (
+            "[routes.a]\nmatch = \"GET /a\"\nservice = \"links\"\nlimits = [\"consumer\", \"x\"]",
+            "routes.a.limits[1]: names no limit",
+        ),
+        (
+            "[services.a]\nurl = \"http://a\"\nlimits = [\"x\"]",
+            "services.a.limits[0]: names no limit",
+        ),
+        (
+            "[views.dashbord]\nroute = \"GET /d\"\nfields = \"*\"",
+            "views.dashbord: names no aggregate",
+        ),
+        (
+            "[views.a]\nroute = \"GET /d\"\nfields = \"*\"\naggregate = \"x\"",
+            "views.a.aggregate: names no aggregate",
+        ),
+        (
+            "[views.dashboard]\nroute = \"GET /d\"\nfields = \"*\"\nlimits = [\"x\"]",
+            "views.dashboard.limits[0]: names no limit",
+        ),
+        (
+            "[aggregates.a]\ndeadline = \"1s\"\n[aggregates.a.parts.p]\ncall = \"GET lnks:/x\"",
+            "aggregates.a.parts.p.call: names no service",
+        ),
+    ];
+    for (platform, expected) in cases {
+        check(platform, "", &[expected]);
+    }
+}
+
+#[test]
+fn a_limit_of_the_policy_exists() {
+    let platform = PLATFORM.replace("limits = [\"consumer\"]", "limits = [\"consumr\"]");
+    let files = Files::new(&platform, GATEWAY);
+    let expected = "platform.toml:10: policy.limits[0] = \"consumr\"\n    names no limit; did you mean \
+                    `consumer`?\n\n1 error";
+    assert_eq!(files.mistakes(&[]), expected);
+}
+
+#[test]
+fn a_route_is_answered_by_a_service_or_by_the_gateway() {
+    check(
+        "[routes.a]\nmatch = \"GET /a\"",
+        "",
+        &["routes.a: must say what answers: `service` or `local`"],
+    );
+    check(
+        "[routes.a]\nmatch = \"GET /a\"\nservice = \"links\"\nlocal = \"a\"",
+        "",
+        &["routes.a.local: stands beside `service`; a route has one of the two"],
+    );
+}
+
+#[test]
+fn what_is_exposed_or_excluded_is_a_route_to_a_service() {
+    let with = |expose: &str| {
+        let gateway = GATEWAY.replace("[\"*\"]", expose);
+        let local = "[routes.own]\nmatch = \"GET /own\"\nlocal = \"own\"\n";
+        Files::new(PLATFORM, &format!("{gateway}{local}")).mistakes(&[])
+    };
+    assert_eq!(with(r#"["*", "!links-*", "links-get"]"#), "none");
+    for (entry, suggestion) in
+        [("link-get", true), ("!linksget", true), ("auth-*", false), ("own", false)]
+    {
+        let found = with(&format!("[\"*\", \"{entry}\"]"));
+        assert!(found.contains("names no route to a service"), "{entry}: {found}");
+        assert_eq!(found.contains("did you mean `links-get`?"), suggestion, "{entry}: {found}");
+        assert!(found.ends_with("1 error"), "{entry}: {found}");
+    }
+}
+
+#[test]
+fn the_only_star_may_wait_for_the_first_route() {
+    let gateway = "[gateway]\nexpose = [\"*\"]\n";
+    assert_eq!(Files::new("", gateway).mistakes(&[]), "none");
+}
+
+#[test]
+fn rates_by_tier_are_for_consumers_and_cover_the_default_tier() {
+    check(
+        "[limits.a]\nkey = \"consumer\"\nrate = { pro = \"1/s\" }",
+        "",
+        &["limits.a.rate: lacks a rate for \"free\", the tier of whoever has no other"],
+    );
+    for key in ["address", "anonymous"] {
+        check(
+            &format!("[limits.a]\nkey = \"{key}\"\nrate = {{ free = \"1/s\" }}"),
+            "",
+            &[
+                "limits.a.rate: must be one rate: only a limit with `key = \"consumer\"` knows the tier",
+            ],
+        );
+    }
+}
+
+#[test]
+fn any_origin_and_credentials_are_never_combined() {
+    let reason = "cors.origins[1]: cannot be combined with `credentials = true`; list the origins";
+    check("", "[cors]\norigins = [\"https://a.example\", \"*\"]\ncredentials = true", &[reason]);
+    check("", "[cors]\norigins = [\"*\"]", &[]);
+    check("", "[cors]\norigins = [\"https://a.example\"]\ncredentials = true", &[]);
+}
+
+#[test]
+fn a_session_is_not_idle_for_longer_than_it_lives() {
+    let reason = "auth.session.idle_timeout: must be at most the session's lifetime, \"1h\"";
+    check("", "idle_timeout = \"61m\"\nlifetime = \"1h\"", &[reason]);
+    check("", "idle_timeout = \"60m\"\nlifetime = \"1h\"", &[]);
+}
+
+#[test]
+fn an_assertion_is_short_lived() {
+    let reason = "assertion.lifetime: must be at most \"30s\": services refuse longer ones";
+    check("", "[assertion]\nlifetime = \"31s\"", &[reason]);
+    check("", "[assertion]\nlifetime = \"30s\"", &[]);
+    let reason = "assertion.lifetime: must be longer than nothing";
+    check("", "[assertion]\nlifetime = \"0s\"", &[reason]);
+}
+
+#[test]
+fn a_part_is_done_within_its_aggregate_s_deadline() {
+    let part = |deadline| format!("deadline = \"{deadline}\"");
+    let reason =
+        "aggregates.dashboard.parts.links.deadline: must be at most the aggregate's, \"800ms\"";
+    check(&part("801ms"), "", &[reason]);
+    check(&part("800ms"), "", &[]);
+}
+
+#[test]
+fn a_part_falls_back_to_what_it_declares() {
+    let at = "aggregates.dashboard.parts.links";
+    check("need = \"fallback\"", "", &[&format!("{at}.need: needs a `fallback` value")]);
+    check("need = \"fallback\"\nfallback = []", "", &[]);
+    check("fallback = { plan = \"unknown\" }", "", &[]);
+    for need in ["required", "optional"] {
+        check(
+            &format!("need = \"{need}\"\nfallback = 1"),
+            "",
+            &[&format!("{at}.fallback: is never used, since `need = \"{need}\"`")],
+        );
+    }
+}
+
+#[test]
+fn an_aggregate_as_a_whole_is_required_or_says_nothing() {
+    let parts = "[aggregates.a.parts.p]\ncall = \"GET links:/x\"";
+    let with = |need| format!("[aggregates.a]\ndeadline = \"1s\"\nneed = \"{need}\"\n{parts}");
+    check(&with("required"), "", &[]);
+    for need in ["optional", "fallback"] {
+        let reason = "aggregates.a.need: must be \"required\" or absent; the others are for single \
+                      parts";
+        check(&with(need), "", &[reason]);
+    }
+}
+
+#[test]
+fn a_service_s_url_is_an_origin() {
+    check(
+        "[services.a]\nurl = \"http://a/v1\"",
+        "",
+        &["services.a.url: must be http:// or https://, a host and perhaps a port, and nothing \
+           after it"],
+    );
+}
+
+#[test]
+fn a_scheme_in_use_has_its_section_wherever_it_is_named() {
+    let cases = [
+        ("[services.a]\nurl = \"http://a\"\nscheme = \"jwt\"", "services.a.scheme"),
+        (
+            "[routes.a]\nmatch = \"GET /a\"\nservice = \"links\"\nscheme = \"jwt\"",
+            "routes.a.scheme",
+        ),
+        (
+            "[views.dashboard]\nroute = \"GET /d\"\nfields = \"*\"\nscheme = \"jwt\"",
+            "views.dashboard.scheme",
+        ),
+    ];
+    for (platform, key) in cases {
+        check(platform, "", &[&format!("{key}: needs the section [auth.jwt]")]);
+    }
+    let gateway = "[gateway]\nname = \"gw\"\nscheme = \"api_key\"\n";
+    let found = Files::new("", gateway).mistakes(&[]);
+    assert!(found.contains("gateway.scheme = \"api_key\"\n    needs the section [auth.api_key]"));
+}
+
+#[test]
+fn a_route_says_who_may_call_or_why_everybody_may() {
+    let platform = |own: &str| {
+        format!("{PLATFORM}[routes.a]\nmatch = \"GET /a\"\nservice = \"links\"\n{own}\n")
+    };
+    let gateway = "[gateway]\nexpose = [\"a\"]\n[auth.session]\n";
+    let check = |own, expected: &str| {
+        let found = Files::new(&platform(own), gateway).mistakes(&[]);
+        assert!(found.contains(expected), "{own}: {found}");
+        assert!(expected == "none" || found.ends_with("\n1 error"), "{own}: {found}");
+    };
+    check("", "routes.a\n    has no `scheme`, and no `public = \"reason\"`");
+    check("scheme = \"session\"", "none");
+    check("public = \"everybody may look\"", "none");
+    check("public = \" \"", "routes.a.public = \" \"\n    must say why");
+    check(
+        "public = \"why not\"\nscheme = \"session\"",
+        "routes.a.scheme = \"session\"\n    stands beside `public`; a route has one of the two",
+    );
+}
+
+#[test]
+fn a_route_says_how_often_or_why_without_end() {
+    let platform = PLATFORM.replace("limits = [\"consumer\"]", "");
+    let with = |own: &str| {
+        format!("{platform}[routes.a]\nmatch = \"GET /a\"\nservice = \"links\"\n{own}\n")
+    };
+    let gateway = GATEWAY.replace("\"*\"", "\"a\"");
+    let check = |own, expected: &str| {
+        let found = Files::new(&with(own), &gateway).mistakes(&[]);
+        assert!(found.contains(expected), "{own}: {found}");
+        assert!(expected == "none" || found.ends_with("\n1 error"), "{own}: {found}");
+    };
+    check("", "routes.a\n    has no `limits`, and no `unlimited = \"reason\"`");
+    check("limits = []", "has no `limits`");
+    check("public = \"everybody may look\"", "has no `limits`");
+    check("limits = [\"consumer\"]", "none");
+    check("unlimited = \"costs nothing\"", "none");
+    check("unlimited = \"\"", "routes.a.unlimited = \"\"\n    must say why");
+    check(
+        "unlimited = \"why not\"\nlimits = [\"consumer\"]",
+        "routes.a.limits = [\"consumer\"]\n    stands beside `unlimited`",
+    );
+}
+
+#[test]
+fn scheme_and_limits_are_inherited_from_the_service() {
+    let platform = "[services.a]\nurl = \"http://a\"\nscheme = \"session\"\nlimits = [\"l\"]\n\
+                    [limits.l]\nkey = \"address\"\nrate = \"1/s\"\n\
+                    [routes.a]\nmatch = \"GET /a\"\nservice = \"a\"\n";
+    let gateway = "[gateway]\nexpose = [\"a\"]\n[auth.session]\n";
+    assert_eq!(Files::new(platform, gateway).mistakes(&[]), "none");
+}
+
+#[test]
+fn views_and_own_endpoints_need_scheme_and_limit_too() {
+    let gateway = "[routes.own]\nmatch = \"GET /own\"\nlocal = \"own\"\n\
+                   [views.v]\nroute = \"GET /v\"\nfields = \"*\"\naggregate = \"a\"\n\
+                   [services.s]\nurl = \"http://s\"\n\
+                   [aggregates.a]\ndeadline = \"1s\"\n[aggregates.a.parts.p]\ncall = \"GET s:/\"\n";
+    let found = Files::new("", gateway).mistakes(&[]);
+    for key in ["routes.own", "views.v"] {
+        for needed in ["scheme", "limits"] {
+            assert!(found.contains(&format!("{key}\n    has no `{needed}`")), "{found}");
+        }
+    }
+    assert!(found.ends_with("\n4 errors"), "{found}");
+}
+
+#[test]
+fn a_route_that_is_not_offered_needs_neither_scheme_nor_limit() {
+    let platform = "[services.s]\nurl = \"http://s\"\n\
+                    [routes.a]\nmatch = \"GET /a\"\nservice = \"s\"\n\
+                    [routes.b]\nmatch = \"GET /b\"\nservice = \"s\"\nscheme = \"api_key\"\n";
+    assert_eq!(Files::new(platform, "").mistakes(&[]), "none");
+}
+
+#[test]
+fn an_issuer_s_keys_come_from_one_place() {
+    let issuer = |keys: &str| {
+        format!(
+            "[auth.jwt]\nrealm = \"r\"\n[auth.jwt.issuers.i]\nissuer = \"https://i\"\n\
+             audience = \"a\"\nalgorithms = [\"ES256\"]\n{keys}\n"
+        )
+    };
+    let at = "auth.jwt.issuers.i";
+    check("", &issuer("jwks_url = \"https://i/keys?v=1\""), &[]);
+    check("", &issuer("jwks_file = \"/etc/keys.json\""), &[]);
+    check(
+        "",
+        &issuer(""),
+        &[&format!("{at}: must say where its keys are: `jwks_url` or `jwks_file`")],
+    );
+    check(
+        "",
+        &issuer("jwks_url = \"https://i/keys\"\njwks_file = \"x\""),
+        &[&format!("{at}.jwks_file: stands beside `jwks_url`; an issuer has one of the two")],
+    );
+    check(
+        "",
+        &issuer("jwks_url = \"i/keys\""),
+        &[&format!("{at}.jwks_url: must be a http:// or https:// URL")],
+    );
+}
+
+#[test]
+fn a_password_in_a_url_is_refused_and_not_shown() {
+    let found = Files::new(
+        &format!("{PLATFORM}[services.a]\nurl = \"http://user:hunter2@a\"\n"),
+        &format!(
+            "{GATEWAY}[auth.jwt]\nrealm = \"r\"\n[auth.jwt.issuers.i]\nissuer = \"https://i\"\n\
+             audience = \"a\"\nalgorithms = [\"ES256\"]\njwks_url = \"https://user:hunter2@i/k\"\n"
+        ),
+    )
+    .mistakes(&[]);
+    assert!(found.contains("must not hold a user name or password"), "{found}");
+    assert!(found.ends_with("2 errors") && !found.contains("hunter2"), "{found}");
+}
+
+#[test]
+fn the_admin_listener_is_on_loopback_or_needs_a_token() {
+    let reason = "admin.listen: is not loopback, so `admin.token` must be set";
+    check("", "[admin]\nlisten = \"0.0.0.0:9000\"", &[reason]);
+    check("", "[admin]\nlisten = \"[::1]:9000\"", &[]);
+    let with_token = format!("{GATEWAY}[admin]\nlisten = \"0.0.0.0:9000\"\ntoken.env = \"T\"\n");
+    assert_eq!(Files::new(PLATFORM, &with_token).variable("T", "t").mistakes(&[]), "none");
+}
+
+#[test]
+fn the_two_listeners_have_one_address_each() {
+    let reason = "admin.listen: is `server.listen` too; operators and clients need one each";
+    let both = |port| {
+        format!("[server]\nlisten = \"127.0.0.1:{port}\"\n[admin]\nlisten = \"127.0.0.1:{port}\"")
+    };
+    check("", &both(3000), &[reason]);
+    check("", &both(0), &[]);
+}
+
+#[test]
+fn a_prefix_is_the_beginning_of_a_path() {
+    for (prefix, is_right) in [("", true), ("/api", true), ("api", false), ("/api/", false)] {
+        let gateway = GATEWAY.replace("name = \"gw\"", &format!("prefix = \"{prefix}\""));
+        let found = Files::new(PLATFORM, &gateway).mistakes(&[]);
+        assert_eq!(found == "none", is_right, "{prefix}: {found}");
+    }
+}

@@ -1,0 +1,105 @@
+//! Reading what the references stand for.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use serde_json::Value;
+
+use super::Secret;
+use crate::diagnostics::Diagnostic;
+use crate::merged::Merged;
+use crate::schema;
+use crate::sources::Sources;
+
+/// Longest secret in a file, in bytes.
+const FILE_SIZE_MAX: u64 = 64 * 1024;
+
+const HOW_TO_WRITE: &str = "must say where the secret is, { env = \"NAME\" } or \
+                            { file = \"PATH\" }; no secret stands in a configuration file";
+
+/// Reads every secret of a configuration, and reports those that cannot be.
+pub(crate) fn resolve(
+    merged: &Merged,
+    sources: &Sources,
+    found: &mut Vec<Diagnostic>,
+) -> BTreeMap<Vec<String>, Secret> {
+    let mut secrets = BTreeMap::new();
+    schema::walk(&merged.value, &merged.schema, &mut Vec::new(), &mut |value, schema, path| {
+        if !schema::is_secret(schema) {
+            return;
+        }
+        let text = match Reference::of(value) {
+            Some(reference) => reference.read(sources),
+            None => Err(HOW_TO_WRITE.to_owned()),
+        };
+        match text {
+            Ok(text) => {
+                secrets.insert(path.to_vec(), Secret::from(text));
+            }
+            Err(reason) => {
+                found.push(Diagnostic::new(merged, path, merged.shown(path), reason));
+            }
+        }
+    });
+    secrets
+}
+
+/// Where a secret stands.
+enum Reference<'a> {
+    Variable(&'a str),
+    File(&'a str),
+}
+
+impl<'a> Reference<'a> {
+    fn of(value: &'a Value) -> Option<Self> {
+        let mut members = value.as_object()?.iter();
+        let (Some((key, place)), None) = (members.next(), members.next()) else { return None };
+        match key.as_str() {
+            "env" => place.as_str().map(Self::Variable),
+            "file" => place.as_str().map(Self::File),
+            _ => None,
+        }
+    }
+
+    fn read(&self, sources: &Sources) -> Result<String, String> {
+        let (place, text) = match self {
+            Self::Variable(name) => {
+                let place = format!("environment variable {name}");
+                let text = sources.variables.get(*name).cloned();
+                (place, text.ok_or_else(|| "is not set".to_owned()))
+            }
+            Self::File(name) => (format!("file {name}"), read_file(sources, name)),
+        };
+        match text {
+            Ok(text) if text.is_empty() => Err(format!("is due in {place}, which is empty")),
+            Ok(text) => Ok(text),
+            Err(why) => Err(format!("is due in {place}, which {why}")),
+        }
+    }
+}
+
+/// A file's text without the line break that editors end it with. A relative path starts at the
+/// configuration's directory.
+fn read_file(sources: &Sources, name: &str) -> Result<String, String> {
+    let path = sources.directory.as_deref().unwrap_or_else(|| "".as_ref()).join(name);
+    let mut text = String::new();
+    let read =
+        File::open(path).and_then(|file| file.take(FILE_SIZE_MAX + 1).read_to_string(&mut text));
+    match read.map_err(|error| (error.kind(), error)) {
+        Ok(length) if length as u64 > FILE_SIZE_MAX => {
+            return Err(format!("is longer than {FILE_SIZE_MAX} bytes"));
+        }
+        Ok(_) => {}
+        Err((io::ErrorKind::NotFound, _)) => return Err("does not exist".to_owned()),
+        Err((io::ErrorKind::InvalidData, _)) => return Err("is not UTF-8".to_owned()),
+        Err((_, error)) => return Err(format!("cannot be read: {error}")),
+    }
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
