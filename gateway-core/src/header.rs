@@ -1,0 +1,94 @@
+//! Header names that this workspace uses beyond those of the `http` crate, spelled once.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// A request's public name, through the gateway, the services and the answer.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The addresses a request came through, by its proxies' word.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The scheme the client used, by its proxy's word.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The host the client asked for, by its proxy's word.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// W3C trace context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// W3C trace context: the vendors' part.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// The custom header that a cross-site page cannot send without a preflight.
+pub const X_CSRF: HeaderName = HeaderName::from_static("x-csrf");
+/// Fetch Metadata: where the page that made the request stands.
+pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// An API key, for clients that cannot send `Authorization`.
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// The limits in force (draft-ietf-httpapi-ratelimit-headers-10).
+pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// What is left of them.
+pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// What an aggregate delivered, part by part.
+pub const AGGREGATE_STATUS: HeaderName = HeaderName::from_static("aggregate-status");
+/// Where an answer's time went.
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Header fields that hold for one connection only (RFC 9110 §7.6.1), beside those that
+/// `Connection` itself lists.
+pub const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Adds names to `Vary`, without saying any of them twice. `names` is a list as in the field
+/// itself, such as `"Cookie, Origin"`.
+pub fn vary_on(headers: &mut HeaderMap, names: &'static str) {
+    if !headers.contains_key(header::VARY) {
+        headers.insert(header::VARY, HeaderValue::from_static(names));
+        return;
+    }
+    let fields = headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
+    let mut all = fields.collect::<Vec<_>>().join(", ");
+    let said = all.len();
+    for name in names.split(", ") {
+        let is_said = |one: &str| one.trim().eq_ignore_ascii_case(name) || one.trim() == "*";
+        if !all.split(',').any(is_said) {
+            all.push_str(if all.is_empty() { "" } else { ", " });
+            all.push_str(name);
+        }
+    }
+    if all.len() > said
+        && let Ok(value) = HeaderValue::try_from(all)
+    {
+        headers.insert(header::VARY, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vary_says_each_name_once() {
+        let check = |before: &[&'static str], names, expected: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in before {
+                headers.append(header::VARY, HeaderValue::from_static(value));
+            }
+            vary_on(&mut headers, names);
+            let got: Vec<_> = headers.get_all(header::VARY).iter().collect();
+            assert_eq!(got, expected, "{before:?} and {names}");
+        };
+        check(&[], "Cookie, Origin", &["Cookie, Origin"]);
+        check(&["origin"], "Cookie, Origin", &["origin, Cookie"]);
+        check(&["Accept,cookie"], "Cookie, Origin", &["Accept,cookie, Origin"]);
+        check(&["Cookie", "Accept"], "Origin", &["Cookie, Accept, Origin"]);
+        check(&["Cookie, Origin"], "Origin", &["Cookie, Origin"]);
+        check(&["X-Origin"], "Origin", &["X-Origin, Origin"]);
+        check(&["*"], "Origin", &["*"]);
+        check(&[""], "Origin", &["Origin"]);
+    }
+}

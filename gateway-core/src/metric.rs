@@ -1,0 +1,202 @@
+//! Metrics: what is counted and measured, under names of OpenTelemetry's semantic conventions.
+//!
+//! Families are registered here; the hot path counts through handles that the site keeps, because
+//! a look-up by label costs more than everything else about a metric.
+//!
+//! Not here: the page that shows them (`admin`).
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds in seconds: dense from 0.1 to 5 ms, where a gateway's own time lies.
+const SECONDS: [f64; 20] = [
+    0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.000_75, 0.001, 0.001_5, 0.002, 0.003, 0.004, 0.005,
+    0.007_5, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
+
+/// A text label that is cloned without copying.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Label(pub Arc<str>);
+
+impl EncodeLabelValue for Label {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        EncodeLabelValue::encode(&&*self.0, encoder)
+    }
+}
+
+impl From<&str> for Label {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+/// Labels of a served request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteStatus {
+    /// The route's name; `none` where nothing matched.
+    pub http_route: Label,
+    /// The answer's status.
+    pub http_response_status_code: u16,
+}
+
+/// Labels of a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalCode {
+    /// The problem's code.
+    pub code: &'static str,
+}
+
+/// Labels of a call to a service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServiceOutcome {
+    /// The service's name.
+    pub service: Label,
+    /// `2xx` … `5xx`, or the code of what went wrong.
+    pub outcome: &'static str,
+}
+
+/// Labels of one part of an aggregate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartOutcome {
+    /// The aggregate's name.
+    pub aggregate: Label,
+    /// The part's name.
+    pub part: Label,
+    /// `ok`, `fallback`, `failed` or `skipped`.
+    pub outcome: &'static str,
+    /// Why, where it is not `ok`; else empty.
+    pub reason: &'static str,
+}
+
+/// Labels of a decision of a limit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LimitOutcome {
+    /// The limit's name.
+    pub limit: Label,
+    /// `admitted` or `refused`.
+    pub outcome: &'static str,
+}
+
+/// Everything a gateway counts, and the registry that shows it.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `http_server_request_duration_seconds`
+    pub requests: Family<RouteStatus, Histogram, fn() -> Histogram>,
+    /// `http_server_active_requests`
+    pub active_requests: Gauge,
+    /// `gateway_overhead_seconds`: total minus the critical path of upstream time.
+    pub overhead: Histogram,
+    /// `gateway_refusals_total`
+    pub refusals: Family<RefusalCode, Counter>,
+    /// `http_client_request_duration_seconds`: calls to services.
+    pub calls: Family<ServiceOutcome, Histogram, fn() -> Histogram>,
+    /// `gateway_aggregate_parts_total`
+    pub parts: Family<PartOutcome, Counter>,
+    /// `gateway_rate_limit_decisions_total`
+    pub limits: Family<LimitOutcome, Counter>,
+    /// `gateway_access_log_dropped_total`
+    pub dropped_lines: Counter,
+    /// `gateway_panics_total`
+    pub panics: Counter,
+    /// `gateway_open_connections`
+    pub connections: Gauge,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+impl Metrics {
+    /// All families, registered, at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::new_with_constructor(seconds),
+            active_requests: Gauge::default(),
+            overhead: seconds(),
+            refusals: Family::default(),
+            calls: Family::new_with_constructor(seconds),
+            parts: Family::default(),
+            limits: Family::default(),
+            dropped_lines: Counter::default(),
+            panics: Counter::default(),
+            connections: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let unit = Unit::Seconds;
+        let name = "http_server_request_duration";
+        let help = "From the head of a request to the end of its answer";
+        registry.register_with_unit(name, help, unit.clone(), self.requests.clone());
+        let help = "The gateway's own share of a request's time";
+        registry.register_with_unit("gateway_overhead", help, unit.clone(), self.overhead.clone());
+        let help = "Calls to services, until the head of their answer";
+        registry.register_with_unit("http_client_request_duration", help, unit, self.calls.clone());
+        let help = "Requests in the pipeline";
+        registry.register("http_server_active_requests", help, self.active_requests.clone());
+        let help = "Requests that the gateway refused, by the problem's code";
+        registry.register("gateway_refusals", help, self.refusals.clone());
+        let help = "Parts of aggregates, by outcome and reason";
+        registry.register("gateway_aggregate_parts", help, self.parts.clone());
+        let help = "Decisions of rate limits";
+        registry.register("gateway_rate_limit_decisions", help, self.limits.clone());
+        let help = "Access log lines dropped because the writer fell behind";
+        registry.register("gateway_access_log_dropped", help, self.dropped_lines.clone());
+        let help = "Panics caught while serving a request";
+        registry.register("gateway_panics", help, self.panics.clone());
+        registry.register(
+            "gateway_open_connections",
+            "Client connections",
+            self.connections.clone(),
+        );
+    }
+
+    /// The page that Prometheus reads, in the OpenMetrics text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut page = String::new();
+        match prometheus_client::encoding::text::encode(&mut page, &self.registry) {
+            Ok(()) => page,
+            Err(error) => format!("# the metrics cannot be written: {error}\n"),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_names_every_family_by_the_semantic_conventions() {
+        let metrics = Metrics::new();
+        let labels = RouteStatus { http_route: "links-get".into(), http_response_status_code: 200 };
+        metrics.requests.get_or_create(&labels).observe(0.002);
+        metrics.refusals.get_or_create(&RefusalCode { code: "rate_limited" }).inc();
+        let page = metrics.render();
+        for expected in [
+            r#"http_server_request_duration_seconds_count{http_route="links-get",http_response_status_code="200"} 1"#,
+            r#"gateway_refusals_total{code="rate_limited"} 1"#,
+            "gateway_overhead_seconds_sum 0.0",
+        ] {
+            assert!(page.contains(expected), "{expected} is missing in\n{page}");
+        }
+    }
+}
