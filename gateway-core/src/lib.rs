@@ -15,6 +15,11 @@
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
 //! a credential (the gateways' own crates).
 
+// Floor 1
+pub mod guard;
+pub mod routing;
+pub mod transform;
+
 // Floor 0
 pub mod alarm;
 pub mod body;

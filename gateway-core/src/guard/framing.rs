@@ -1,0 +1,218 @@
+//! Framing: a request must have one meaning for every server on its way.
+//!
+//! Where its body ends, whom it is for and what it asks must not depend on who reads it: that is
+//! what request smuggling lives on. HTTP/1.1 is parsed by hyper, which drops `Content-Length` where
+//! `Transfer-Encoding` stands beside it and closes the connection after the answer; these rules
+//! hold for whatever still gets here.
+//!
+//! Sources: RFC 9112 §3.2 and §6, RFC 9110 §9.1 and §10.1.1.
+//!
+//! Not here: sizes (`ceilings`), the path (`path`).
+
+use std::borrow::Cow;
+
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Method, StatusCode, Version, header};
+
+use crate::error::Refusal;
+
+/// A request that has no one meaning, or asks for what a gateway never does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FramingRefused {
+    /// No `Host`, an empty one, several, or one that is no host.
+    #[error("the request does not have exactly one valid Host")]
+    HostInvalid,
+    /// The target names another host than `Host`.
+    #[error("the target and Host name different hosts")]
+    HostMismatch,
+    /// Several lengths, one that is no number, or one beside a transfer coding.
+    #[error("the body's length is ambiguous")]
+    LengthAmbiguous,
+    /// A transfer coding other than `chunked` alone.
+    #[error("the transfer coding is not implemented")]
+    TransferCodingUnknown,
+    /// `CONNECT` or `TRACE`.
+    #[error("the method is not implemented")]
+    MethodNotImplemented,
+    /// An expectation other than `100-continue`.
+    #[error("the expectation cannot be met")]
+    ExpectationUnknown,
+}
+
+impl Refusal for FramingRefused {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::HostInvalid | Self::HostMismatch | Self::LengthAmbiguous => {
+                StatusCode::BAD_REQUEST
+            }
+            // 501 and not 405: no target of a gateway has these, so there is no `Allow` to give.
+            Self::TransferCodingUnknown | Self::MethodNotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::ExpectationUnknown => StatusCode::EXPECTATION_FAILED,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::HostInvalid | Self::HostMismatch => "host_invalid",
+            Self::LengthAmbiguous => "body_length_ambiguous",
+            Self::TransferCodingUnknown => "transfer_coding_not_implemented",
+            Self::MethodNotImplemented => "method_not_implemented",
+            Self::ExpectationUnknown => "expectation_failed",
+        }
+    }
+
+    fn detail(&self) -> Cow<'static, str> {
+        let detail = match self {
+            Self::HostInvalid => "Send exactly one `Host`, with the name you connect to.",
+            Self::HostMismatch => "The request target and `Host` name different hosts.",
+            Self::LengthAmbiguous => {
+                "Send one `Content-Length`, or `Transfer-Encoding: chunked`, not both."
+            }
+            Self::TransferCodingUnknown => "The only transfer coding is `chunked`.",
+            Self::MethodNotImplemented => "CONNECT and TRACE are not offered.",
+            Self::ExpectationUnknown => "The only expectation is `100-continue`.",
+        };
+        detail.into()
+    }
+}
+
+/// Checks a head as the client sent it.
+///
+/// # Errors
+///
+/// [`FramingRefused`] with the first rule that is broken.
+pub fn check(head: &Parts) -> Result<(), FramingRefused> {
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        return Err(FramingRefused::MethodNotImplemented);
+    }
+    check_host(head)?;
+    check_length(&head.headers)?;
+    let is_known =
+        |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if !head.headers.get_all(header::EXPECT).iter().all(is_known) {
+        return Err(FramingRefused::ExpectationUnknown);
+    }
+    Ok(())
+}
+
+fn check_host(head: &Parts) -> Result<(), FramingRefused> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = hosts.next().map(|value| authority(value.as_bytes()));
+    if hosts.next().is_some() {
+        return Err(FramingRefused::HostInvalid);
+    }
+    match (host, head.uri.authority()) {
+        (Some(None), _) => Err(FramingRefused::HostInvalid),
+        // Only HTTP/1.0 knows no `Host`; HTTP/2 says it in `:authority`, which is the target's.
+        (None, None) if head.version > Version::HTTP_10 => Err(FramingRefused::HostInvalid),
+        (Some(Some(host)), Some(target)) if host != *target => Err(FramingRefused::HostMismatch),
+        (_, Some(target)) if target.as_str().contains('@') => Err(FramingRefused::HostInvalid),
+        _ => Ok(()),
+    }
+}
+
+/// A host and perhaps a port, without user and password.
+fn authority(bytes: &[u8]) -> Option<Authority> {
+    let authority = Authority::try_from(bytes).ok()?;
+    let is_host = !authority.host().is_empty() && !authority.as_str().contains('@');
+    is_host.then_some(authority)
+}
+
+fn check_length(headers: &HeaderMap) -> Result<(), FramingRefused> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let (length, coding) = (lengths.next(), codings.next());
+    let is_number = |value: &http::HeaderValue| {
+        !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
+    };
+    if lengths.next().is_some()
+        || length.is_some_and(|length| coding.is_some() || !is_number(length))
+    {
+        return Err(FramingRefused::LengthAmbiguous);
+    }
+    let is_chunked = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_some() || coding.is_some_and(|coding| !is_chunked(coding)) {
+        return Err(FramingRefused::TransferCodingUnknown);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(start: (&str, &str), headers: &[(&str, &str)], expected: Result<(), FramingRefused>) {
+        let mut request = Request::builder().method(start.0).uri(start.1);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).expect("a request").into_parts();
+        assert_eq!(super::check(&head), expected, "{start:?} {headers:?}");
+    }
+
+    const GET: (&str, &str) = ("GET", "/");
+    const HOST: (&str, &str) = ("host", "api.example.com");
+
+    #[test]
+    fn a_request_has_exactly_one_host() {
+        for host in ["api.example.com", "api.example.com:3000", "127.0.0.1:1", "[::1]:1"] {
+            check(GET, &[("host", host)], Ok(()));
+        }
+        let invalid = Err(FramingRefused::HostInvalid);
+        check(GET, &[], invalid);
+        for host in ["", "a b", "user@api.example.com", ":80", "a/b", "http://a"] {
+            check(GET, &[("host", host)], invalid);
+        }
+        check(GET, &[HOST, HOST], invalid);
+    }
+
+    #[test]
+    fn http_1_0_may_leave_the_host_out_and_http_2_says_it_in_the_target() {
+        let mut request = Request::new(());
+        *request.version_mut() = Version::HTTP_10;
+        assert_eq!(super::check(&request.into_parts().0), Ok(()));
+        let request = Request::get("https://api.example.com/").version(Version::HTTP_2).body(());
+        assert_eq!(super::check(&request.expect("a request").into_parts().0), Ok(()));
+    }
+
+    #[test]
+    fn a_target_cannot_name_another_host_than_the_host_header() {
+        let target = ("GET", "http://api.example.com/links");
+        check(target, &[HOST], Ok(()));
+        check(target, &[("host", "API.example.com")], Ok(()));
+        check(target, &[("host", "evil.example")], Err(FramingRefused::HostMismatch));
+        check(target, &[("host", "api.example.com:81")], Err(FramingRefused::HostMismatch));
+        let with_user = ("GET", "http://u:p@api.example.com/");
+        check(with_user, &[("host", "u:p@api.example.com")], Err(FramingRefused::HostInvalid));
+    }
+
+    #[test]
+    fn a_body_ends_in_one_place() {
+        check(GET, &[HOST, ("content-length", "5")], Ok(()));
+        check(GET, &[HOST, ("transfer-encoding", "Chunked")], Ok(()));
+        let ambiguous = Err(FramingRefused::LengthAmbiguous);
+        check(GET, &[HOST, ("content-length", "5"), ("content-length", "5")], ambiguous);
+        check(GET, &[HOST, ("content-length", "5"), ("transfer-encoding", "chunked")], ambiguous);
+        for length in ["", "+5", "-1", "5, 5", "0x5", "5 "] {
+            check(GET, &[HOST, ("content-length", length)], ambiguous);
+        }
+        let unknown = Err(FramingRefused::TransferCodingUnknown);
+        for coding in ["gzip, chunked", "identity", "xchunked", "chunked, chunked", ""] {
+            check(GET, &[HOST, ("transfer-encoding", coding)], unknown);
+        }
+        let twice = [HOST, ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        check(GET, &twice, unknown);
+    }
+
+    #[test]
+    fn what_a_gateway_never_does_is_refused_by_name() {
+        check(("TRACE", "/"), &[HOST], Err(FramingRefused::MethodNotImplemented));
+        check(("CONNECT", "a.example:1"), &[HOST], Err(FramingRefused::MethodNotImplemented));
+        check(("POST", "/"), &[HOST, ("expect", "100-Continue")], Ok(()));
+        check(("POST", "/"), &[HOST, ("expect", "2x")], Err(FramingRefused::ExpectationUnknown));
+    }
+}
