@@ -15,9 +15,17 @@
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
 //! a credential (the gateways' own crates).
 
+// Floor 3
+pub mod upstream;
+
 // Floor 1
+pub mod assertion;
+pub mod auth;
+pub mod cors;
 pub mod guard;
+pub mod rate_limit;
 pub mod routing;
+pub mod security_headers;
 pub mod transform;
 
 // Floor 0

@@ -1,0 +1,93 @@
+//! Whose bucket: a fixed-size key, so that the hot path copies no names.
+
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::principal::Scheme;
+
+/// The key of one bucket: 128 bits of a keyed hash.
+///
+/// The hash is keyed with secrets of this process, so nobody can look for two names of one key;
+/// by chance, a million buckets share one with a probability of 10⁻²⁷.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BucketKey(u128);
+
+impl BucketKey {
+    /// Even bits to choose a shard by.
+    #[must_use]
+    pub fn shard(self, shards: usize) -> usize {
+        let low = usize::try_from(self.0 & 0xffff_ffff).unwrap_or(0);
+        low.checked_rem(shards).unwrap_or(0)
+    }
+}
+
+/// Makes keys. Two of them make different keys of the same name.
+#[derive(Debug, Clone, Default)]
+pub struct KeyHasher(RandomState, RandomState);
+
+impl KeyHasher {
+    /// A hasher with secrets of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The bucket of an identified caller.
+    #[must_use]
+    pub fn consumer(&self, limit: u64, scheme: Scheme, user_id: &str) -> BucketKey {
+        self.key(&Name::Consumer(limit, scheme, user_id))
+    }
+
+    /// The bucket of an address. A household's IPv6 addresses share their /64, and an IPv4 address
+    /// is the same when it is written as IPv6.
+    #[must_use]
+    pub fn address(&self, limit: u64, address: IpAddr) -> BucketKey {
+        let network = match address.to_canonical() {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => {
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+            }
+        };
+        self.key(&Name::Address(limit, network))
+    }
+
+    fn key(&self, name: &Name<'_>) -> BucketKey {
+        let halves = (self.0.hash_one(name), self.1.hash_one(name));
+        BucketKey(u128::from(halves.0) << 64 | u128::from(halves.1))
+    }
+}
+
+/// What a key is made of. No user's name makes the key of an address.
+#[derive(Hash)]
+enum Name<'a> {
+    Consumer(u64, Scheme, &'a str),
+    Address(u64, IpAddr),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_64_network_share_a_bucket_and_others_do_not() {
+        let hasher = KeyHasher::new();
+        let key = |address: &str| hasher.address(1, address.parse().expect("an address"));
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_eq!(key("203.0.113.7"), key("::ffff:203.0.113.7"));
+        assert_ne!(key("203.0.113.7"), key("203.0.113.8"));
+        assert_ne!(key("203.0.113.7"), hasher.address(2, [203, 0, 113, 7].into()));
+        assert_ne!(key("203.0.113.7"), KeyHasher::new().address(1, [203, 0, 113, 7].into()));
+    }
+
+    #[test]
+    fn limits_schemes_and_callers_have_buckets_of_their_own() {
+        let hasher = KeyHasher::new();
+        let key = hasher.consumer(1, Scheme::Jwt, "4821");
+        assert_eq!(key, hasher.consumer(1, Scheme::Jwt, "4821"));
+        assert_ne!(key, hasher.consumer(2, Scheme::Jwt, "4821"));
+        assert_ne!(key, hasher.consumer(1, Scheme::ApiKey, "4821"));
+        assert_ne!(key, hasher.consumer(1, Scheme::Jwt, "4822"));
+        assert_ne!(key, KeyHasher::new().consumer(1, Scheme::Jwt, "4821"));
+    }
+}

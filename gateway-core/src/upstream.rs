@@ -1,0 +1,34 @@
+//! Calls to services: every HTTP connection is opened here, on the hot path by [`Client`], for
+//! issuers' keys by [`key_source`].
+//!
+//! Read in this order: [`Target`] says where a service is and what it may take, [`Client`] calls
+//! it, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer whole.
+//!
+//! Invariants
+//! - A [`Target`] is shared by all cores, a [`Client`] and its connections belong to one core.
+//! - Every call has a bound on its time, and holds a permit until its answer's body has ended.
+//! - Redirects are answers like any other: none is ever followed, so no credential travels.
+//! - A request is sent twice only when it is idempotent, its body is at hand, and a connection
+//!   that had answered before ended without the first byte of this answer (RFC 9110 §9.2.2). One
+//!   of which nothing was sent may go out on another connection, whatever its method.
+//!
+//! Not here: which service a request goes to (`routing`), what of it may reach the service
+//! (`guard`, `transform`), what its answer becomes (`transform`, `aggregation`).
+
+mod client;
+mod connect;
+mod failed;
+pub mod key_source;
+mod stream;
+mod target;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod whole;
+
+pub use client::{Answer, Client};
+pub use connect::{Connect, Tcp};
+pub use failed::CallFailed;
+pub use target::{InvalidTarget, Target, TargetSettings};
+pub use whole::collect;

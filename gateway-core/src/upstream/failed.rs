@@ -1,0 +1,166 @@
+//! What can go wrong with a call, and how each is answered.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper_util::client::legacy;
+
+use crate::body::{BodyError, BodyRefused, ReadTimedOut};
+use crate::error::Refusal;
+use crate::upstream::stream::DiedUnanswered;
+
+/// A call to a service that brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallFailed {
+    /// No connection could be opened.
+    #[error("the service cannot be reached")]
+    Unreachable(#[source] BodyError),
+    /// The connection was not open in time.
+    #[error("the connection was not open after {0:?}")]
+    ConnectTimedOut(Duration),
+    /// The head of the answer was not there in time.
+    #[error("no answer after {0:?}")]
+    ResponseTimedOut(Duration),
+    /// The answer's body stopped arriving.
+    #[error("the answer's body stopped arriving")]
+    ReadTimedOut(#[source] ReadTimedOut),
+    /// The connection broke, or what came back is not HTTP.
+    #[error("the connection broke or the answer is not HTTP")]
+    Broken(#[source] BodyError),
+    /// Head or body of the answer is larger than the gateway may hold.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// As many requests as allowed are in flight to the service.
+    #[error("{0} requests are in flight to the service")]
+    Busy(u32),
+    /// The client's body was cut off on its way; the cut says how it is answered.
+    #[error("the client's body was cut off")]
+    BodyRefused(#[source] BodyRefused),
+    /// The client's body broke off.
+    #[error("the client's body broke off")]
+    BodyBroken(#[source] BodyError),
+}
+
+impl CallFailed {
+    /// Sorts what the client library says. `head_size_max` is what heads were held against.
+    pub(super) fn from_client(error: legacy::Error, head_size_max: usize) -> Self {
+        if error.is_connect() {
+            return match cause::<ConnectTimedOut>(&error) {
+                Some(ConnectTimedOut(limit)) => Self::ConnectTimedOut(*limit),
+                None => Self::Unreachable(error.into()),
+            };
+        }
+        if let Some(refused) = BodyRefused::find(&error) {
+            return Self::BodyRefused(refused);
+        }
+        match cause::<hyper::Error>(&error) {
+            Some(cause) if cause.is_parse_too_large() => Self::TooLarge(head_size_max),
+            Some(cause) if cause.is_user() => Self::BodyBroken(error.into()),
+            _ => Self::Broken(error.into()),
+        }
+    }
+
+    /// Sorts why a body ended early.
+    #[must_use]
+    pub fn from_body(error: BodyError) -> Self {
+        if let Some(refused) = BodyRefused::find(&*error) {
+            return Self::BodyRefused(refused);
+        }
+        match error.downcast::<ReadTimedOut>() {
+            Ok(timed_out) => Self::ReadTimedOut(*timed_out),
+            Err(error) => Self::Broken(error),
+        }
+    }
+}
+
+/// Whether a reused connection ended before the first byte of the answer.
+pub(super) fn died_unanswered(error: &legacy::Error) -> bool {
+    cause::<DiedUnanswered>(error).is_some()
+}
+
+/// The connection was not open in time: how the connector tells the client.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was not open after {0:?}")]
+pub(super) struct ConnectTimedOut(pub(super) Duration);
+
+/// The first of an error and its causes that is an `E`. An I/O error hides its own cause, not
+/// only what is behind it.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+impl Refusal for CallFailed {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unreachable(_) | Self::Broken(_) | Self::TooLarge(_) => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimedOut(_) | Self::ResponseTimedOut(_) | Self::ReadTimedOut(_) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodyRefused(refused) => refused.status(),
+            Self::BodyBroken(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "upstream_unreachable",
+            Self::ConnectTimedOut(_) | Self::ResponseTimedOut(_) | Self::ReadTimedOut(_) => {
+                "upstream_timeout"
+            }
+            Self::Broken(_) => "upstream_broken",
+            Self::TooLarge(_) => "upstream_too_large",
+            Self::Busy(_) => "upstream_busy",
+            Self::BodyRefused(refused) => refused.code(),
+            Self::BodyBroken(_) => "body_incomplete",
+        }
+    }
+
+    fn detail(&self) -> Cow<'static, str> {
+        match self {
+            Self::Unreachable(_) => "The service behind this route cannot be reached.".into(),
+            Self::ConnectTimedOut(_) | Self::ResponseTimedOut(_) | Self::ReadTimedOut(_) => {
+                "The service behind this route did not answer in time.".into()
+            }
+            Self::Broken(_) => "The service behind this route did not answer properly.".into(),
+            Self::TooLarge(_) => "The answer of the service behind this route is too large.".into(),
+            Self::Busy(_) => "The service behind this route is busy. Try again in a moment.".into(),
+            Self::BodyRefused(refused) => refused.detail(),
+            Self::BodyBroken(_) => "The request's body ended before it was complete.".into(),
+        }
+    }
+
+    fn problem_type(&self) -> &'static str {
+        if let Self::BodyRefused(refused) = self { refused.problem_type() } else { "about:blank" }
+    }
+
+    fn add_headers(&self, headers: &mut HeaderMap) {
+        match self {
+            // Permits come back with each answer; a second is the shortest wait HTTP can name.
+            Self::Busy(_) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::BodyRefused(refused) => refused.add_headers(headers),
+            _ => {}
+        }
+    }
+
+    fn add_members(&self, members: &mut serde_json::Map<String, serde_json::Value>) {
+        if let Self::BodyRefused(refused) = self {
+            refused.add_members(members);
+        }
+    }
+}

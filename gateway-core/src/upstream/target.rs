@@ -1,0 +1,194 @@
+//! A target: where a service is, what it may take, and what is going on with it.
+//!
+//! All cores share one [`Target`]; connections are per core (`client`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
+
+use crate::permit::{Permit, Permits};
+
+/// How long a service may take, and how much. Each bound stands in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSettings {
+    /// Opening a connection.
+    pub connect_timeout: Duration,
+    /// From the request being sent to the head of the answer.
+    pub response_timeout: Duration,
+    /// Longest pause while an answer's body arrives.
+    pub read_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// Unused connections that each core keeps.
+    pub idle_connections_max: usize,
+    /// Requests in flight, all cores together.
+    pub requests_in_flight_max: u32,
+    /// Bytes of an answer's head; at least 8192 are always allowed.
+    pub head_size_max: usize,
+    /// Bytes of an answer's body where the gateway must hold it whole.
+    pub body_size_max: usize,
+}
+
+/// A service's address that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTarget {
+    /// It is not a URL with a host.
+    #[error("must be a URL such as http://127.0.0.1:8080")]
+    NotAUrl,
+    /// The scheme is one that is not spoken.
+    #[error("must start with http://")]
+    Scheme,
+    /// There is more than a scheme, a host and a port.
+    #[error("must end after the host and port: a path belongs to the route's rewrite")]
+    NotAnOrigin,
+    /// A user name or password stands in it.
+    #[error("must not hold a user name or password")]
+    Credentials,
+}
+
+/// One place where a service answers.
+#[derive(Debug)]
+pub struct Target {
+    name: Arc<str>,
+    authority: Authority,
+    host_header: HeaderValue,
+    settings: TargetSettings,
+    requests: Arc<Permits>,
+    connections_opened: AtomicU64,
+    requests_replayed: AtomicU64,
+}
+
+impl Target {
+    /// The target of the service `name` at `url`: `http://host:port`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTarget`] says what is wrong with the URL.
+    pub fn parse(name: &str, url: &str, settings: TargetSettings) -> Result<Self, InvalidTarget> {
+        let uri: Uri = url.parse().map_err(|_| InvalidTarget::NotAUrl)?;
+        let Parts { scheme: Some(scheme), authority: Some(authority), .. } = uri.into_parts()
+        else {
+            return Err(InvalidTarget::NotAUrl);
+        };
+        if scheme != Scheme::HTTP {
+            return Err(InvalidTarget::Scheme);
+        }
+        if authority.as_str().contains('@') {
+            return Err(InvalidTarget::Credentials);
+        }
+        let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+        if after_scheme.strip_suffix('/').unwrap_or(after_scheme) != authority.as_str() {
+            return Err(InvalidTarget::NotAnOrigin);
+        }
+        let host_header =
+            HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidTarget::NotAUrl)?;
+        Ok(Self {
+            name: name.into(),
+            authority,
+            host_header,
+            requests: Permits::new(settings.requests_in_flight_max),
+            settings,
+            connections_opened: AtomicU64::new(0),
+            requests_replayed: AtomicU64::new(0),
+        })
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The host to connect to: a name or an address, without an IPv6 address's brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let host = self.authority.host();
+        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The port to connect to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(80)
+    }
+
+    /// What it may take.
+    #[must_use]
+    pub const fn settings(&self) -> &TargetSettings {
+        &self.settings
+    }
+
+    /// Requests in flight now, all cores together.
+    #[must_use]
+    pub fn requests_in_flight(&self) -> u32 {
+        self.requests.taken()
+    }
+
+    /// Connections opened so far, all cores together.
+    #[must_use]
+    pub fn connections_opened(&self) -> u64 {
+        self.connections_opened.load(Ordering::Relaxed)
+    }
+
+    /// Requests sent a second time because a reused connection died.
+    #[must_use]
+    pub fn requests_replayed(&self) -> u64 {
+        self.requests_replayed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn permit(&self) -> Option<Permit> {
+        self.requests.take()
+    }
+
+    pub(super) fn count_connection(&self) {
+        self.connections_opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_replay(&self) {
+        self.requests_replayed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The value of `Host`; shares its bytes.
+    pub(super) fn host_header(&self) -> HeaderValue {
+        self.host_header.clone()
+    }
+
+    /// The URL of a path at this target. Copies no text.
+    pub(super) fn uri(&self, path: Option<PathAndQuery>) -> Uri {
+        let mut parts = Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+        // Cannot fail with all three parts; if it did, an empty URL is refused by the client.
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::testing::settings;
+
+    #[test]
+    fn a_target_is_an_origin_and_nothing_else() {
+        let check = |url: &str, expected: Result<(&str, u16), InvalidTarget>| {
+            let target = Target::parse("link-service", url, settings());
+            let found = target.as_ref().map(|target| (target.host(), target.port()));
+            assert_eq!(found.map_err(Clone::clone), expected, "{url}");
+        };
+        check("http://127.0.0.1:8080", Ok(("127.0.0.1", 8080)));
+        check("http://links.internal/", Ok(("links.internal", 80)));
+        check("http://[::1]:8080", Ok(("::1", 8080)));
+        check("links.internal", Err(InvalidTarget::NotAUrl));
+        check("/links", Err(InvalidTarget::NotAUrl));
+        check("", Err(InvalidTarget::NotAUrl));
+        check("ftp://links.internal", Err(InvalidTarget::Scheme));
+        check("http://user:secret@links.internal", Err(InvalidTarget::Credentials));
+        check("http://links.internal/base", Err(InvalidTarget::NotAnOrigin));
+        check("http://links.internal/?a=1", Err(InvalidTarget::NotAnOrigin));
+        check("http://links.internal#top", Err(InvalidTarget::NotAnOrigin));
+    }
+}
