@@ -18,6 +18,9 @@
 // Floor 3
 pub mod upstream;
 
+// Floor 2
+pub mod stores;
+
 // Floor 1
 pub mod assertion;
 pub mod auth;
