@@ -15,6 +15,9 @@
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
 //! a credential (the gateways' own crates).
 
+// Floor 4
+pub mod aggregation;
+
 // Floor 3
 pub mod upstream;
 
