@@ -1,19 +1,29 @@
 //! The core of every gateway: what must never be implemented twice.
 //!
-//! Read `pipeline` first: one request, in one pass. The floors, each knowing only those below:
+//! Read [`pipeline`] first: one request, in one pass. The floors, each knowing only those below:
 //!
-//! - 5 assembly: `pipeline`, `endpoint`, `site`, `server`, `readiness`, `admin`,
-//!   `observability`, `command`
-//! - 4 composition: `aggregation`
-//! - 3 network: `upstream`
-//! - 2 stores: `stores`
-//! - 1 policies, pure: `guard`, `routing`, `auth`, `assertion`, `rate_limit`,
-//!   `transform`, `cors`, `security_headers`
-//! - 0 vocabulary: `error`, `header`, `clock`, `alarm`, `permit`, `principal`, `body`, `exchange`,
-//!   `trace_context`, `record`, `metric`, `store`
+//! - 5 assembly: [`pipeline`], [`endpoint`], [`site`], [`server`], [`readiness`], [`admin`],
+//!   [`observability`], [`command`]
+//! - 4 composition: [`aggregation`]
+//! - 3 network: [`upstream`]
+//! - 2 stores: [`stores`]
+//! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`assertion`], [`rate_limit`],
+//!   [`transform`], [`cors`], [`security_headers`]
+//! - 0 vocabulary: [`error`], [`header`], [`clock`], [`alarm`], [`permit`], [`principal`], [`body`], [`exchange`],
+//!   [`trace_context`], [`record`], [`metric`], [`store`]
 //!
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
 //! a credential (the gateways' own crates).
+
+// Floor 5
+pub mod admin;
+pub mod command;
+pub mod endpoint;
+pub mod observability;
+pub mod pipeline;
+pub mod readiness;
+pub mod server;
+pub mod site;
 
 // Floor 4
 pub mod aggregation;

@@ -1,0 +1,99 @@
+//! The admin listener: probes, metrics and the effective configuration.
+//!
+//! It stands on a port of its own, on loopback unless configured otherwise; with a token, every
+//! path but the two probes needs it. It is served by axum on the background runtime, and shares
+//! nothing with the listeners that clients reach.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{StatusCode, header};
+use serde_json::json;
+use shared_config::Secret;
+use subtle::ConstantTimeEq as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::pipeline::Core;
+
+/// What the admin listener shows.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// The state it looks at.
+    pub core: Arc<Core>,
+    /// The effective configuration, secrets masked.
+    pub configuration: Arc<str>,
+    /// What callers other than probes must show.
+    pub token: Option<Secret>,
+}
+
+/// Serves until `shutdown` is true.
+///
+/// # Errors
+///
+/// When the address cannot be bound.
+pub async fn serve(
+    admin: Admin,
+    listener: TcpListener,
+    mut shutdown: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let until = async move {
+        let _ = shutdown.wait_for(|is_over| *is_over).await;
+    };
+    axum::serve(listener, router(admin)).with_graceful_shutdown(until).await
+}
+
+/// Binds the admin listener's address.
+///
+/// # Errors
+///
+/// When the address is taken or not this machine's.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// The admin listener's paths.
+pub fn router(admin: Admin) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/config", get(configuration))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), require_token));
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .merge(guarded)
+        .with_state(admin)
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    let core = &admin.core;
+    let reasons = core.readiness.reasons(&core.key_sources.missing());
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], admin.core.metrics.render()).into_response()
+}
+
+async fn configuration(State(admin): State<Admin>) -> Response {
+    let kind = "application/toml; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], admin.configuration.to_string()).into_response()
+}
+
+async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    let Some(token) = &admin.token else { return next.run(request).await };
+    let shown = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+    if bool::from(shown.ct_eq(token.expose().as_bytes())) {
+        return next.run(request).await;
+    }
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"admin\"")];
+    (StatusCode::UNAUTHORIZED, challenge).into_response()
+}

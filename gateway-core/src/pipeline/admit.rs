@@ -1,0 +1,113 @@
+//! Steps 3 to 8: everything that must hold before the platform hears of the request.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response, StatusCode, header};
+
+use super::identify;
+use crate::body::Body;
+use crate::error::Refused;
+use crate::exchange::{Exchange, Step};
+use crate::guard::ceilings::Ceilings;
+use crate::guard::{framing, path};
+use crate::pipeline::Core;
+use crate::rate_limit::headers::Applied;
+use crate::site::limits::{self, Limit, Subject};
+use crate::site::{Route, Site};
+
+/// What admission came to.
+pub(super) enum Admitted<'a> {
+    /// The request goes to this route.
+    To(&'a Route),
+    /// The gateway has answered it already: a preflight.
+    Answered(Response<Body>),
+}
+
+/// Lets the request in, or says why not.
+pub(super) async fn admit<'a>(
+    core: &Core,
+    site: &'a Arc<Site>,
+    exchange: &mut Exchange,
+) -> Result<Admitted<'a>, Refused> {
+    exchange.steps.take(Step::Guard);
+    guard(site, exchange)?;
+
+    // First: scheme, limits, deadline and transforms are all properties of the route.
+    exchange.steps.take(Step::Match);
+    if let Some(headers) = site.cors.preflight(&exchange.head.method, &exchange.head.headers) {
+        return Ok(Admitted::Answered(preflight(headers?)));
+    }
+    let found = find(site, exchange);
+
+    // Before `identify`, so that a flood cannot make us check signatures; a 404 pays too.
+    exchange.steps.take(Step::LimitAddress);
+    let by_address = found.as_ref().map_or(&site.limits_by_address, |at| &at.limits_by_address);
+    let mut applied = Vec::new();
+    charge(core, by_address, exchange, &mut applied)?;
+    let route = found?;
+
+    exchange.steps.take(Step::Identify);
+    identify::identify(core, site, route, exchange).await?;
+
+    // Before the consumer's limits: a refusal costs nothing of them.
+    exchange.steps.take(Step::Authorize);
+    authorize(route, exchange)?;
+
+    exchange.steps.take(Step::LimitConsumer);
+    charge(core, &route.limits_by_consumer, exchange, &mut applied)?;
+    limits::report(&applied, &mut exchange.answer_headers);
+    Ok(Admitted::To(route))
+}
+
+/// Step 3. The path is settled here: matching, limits and upstream use this one.
+fn guard(site: &Site, exchange: &mut Exchange) -> Result<(), Refused> {
+    site.ceilings.check(&exchange.head)?;
+    framing::check(&exchange.head)?;
+    let path = path::normalise(exchange.head.uri.path())?;
+    exchange.path = path.into();
+    exchange.record.path.clone_from(&exchange.path);
+    Ok(())
+}
+
+/// Step 4.
+fn find<'a>(site: &'a Site, exchange: &mut Exchange) -> Result<&'a Route, Refused> {
+    let head = &exchange.head;
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let found = site.table.find(&head.method, host, &exchange.path)?;
+    let route = site.route(found.route)?;
+    exchange.route = Some(found.route);
+    exchange.params = found.params;
+    exchange.deadline = exchange.started.after(route.deadline);
+    exchange.record.route = Some(Arc::clone(&route.name));
+    // The route may allow less than the listener.
+    Ceilings { body_size_max: route.body_size_max, ..site.ceilings }.check(&exchange.head)?;
+    Ok(route)
+}
+
+/// Step 7. Whoever comes to a route with a scheme has been identified, or was refused; what a
+/// principal may do there is the services' decision.
+fn authorize(route: &Route, exchange: &Exchange) -> Result<(), Refused> {
+    if route.scheme.is_some() && exchange.principal.is_none() {
+        return Err(identify::NobodyIdentified.into());
+    }
+    Ok(())
+}
+
+/// Steps 5 and 8: all of `limits`, or none.
+fn charge<'a>(
+    core: &Core,
+    limits: &'a [Limit],
+    exchange: &Exchange,
+    applied: &mut Vec<Applied<'a>>,
+) -> Result<(), Refused> {
+    let subject = Subject { client: exchange.client, principal: exchange.principal.as_deref() };
+    Ok(core.rate_limits.charge(limits, subject, core.clock.now(), applied)?)
+}
+
+/// The answer to a preflight: it has no body, and cost nobody anything.
+fn preflight(headers: HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = headers;
+    response
+}

@@ -1,0 +1,231 @@
+//! Calls to services on a request's behalf: one place says what a service learns of it.
+//!
+//! Pass-through, the parts of aggregates and a gateway's own endpoints all call through here, so
+//! that identity headers, the assertion, the request id and the trace are the same everywhere.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+
+use crate::assertion;
+use crate::body::Body;
+use crate::clock::Moment;
+use crate::error::{Refusal, Refused};
+use crate::exchange::{Exchange, RequestId};
+use crate::header::{TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::pipeline::Worker;
+use crate::principal::Principal;
+use crate::site::{Service, Site};
+use crate::trace_context::TraceContext;
+use crate::upstream::{self, Answer, CallFailed};
+
+/// What a service learns of the request that a call is made for.
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    /// The request's public name.
+    pub request_id: RequestId,
+    /// Who asks; `None` for anonymous callers, and then no identity header is sent.
+    pub principal: Option<Arc<Principal>>,
+    /// The trace.
+    pub trace: TraceContext,
+    /// The client's address.
+    pub client: IpAddr,
+    /// When the answer is due.
+    pub deadline: Moment,
+}
+
+impl CallContext {
+    /// The context of an exchange.
+    #[must_use]
+    pub fn of(exchange: &Exchange) -> Self {
+        Self {
+            request_id: exchange.request_id,
+            principal: exchange.principal.clone(),
+            trace: exchange.trace.clone(),
+            client: exchange.client,
+            deadline: exchange.deadline,
+        }
+    }
+}
+
+/// Sends one request to a service, dressed with who asks and signed.
+///
+/// `target` is the path and query as the service will see it.
+pub(super) async fn call(
+    worker: &Worker,
+    site: &Site,
+    service: &Service,
+    context: &CallContext,
+    mut request: Request<Body>,
+) -> Result<Answer, CallFailed> {
+    dress(worker, site, service, context, &mut request);
+    let clock = &worker.core.clock;
+    let started = clock.now();
+    let time_left = context.deadline.since(started);
+    let answer = worker.client.call(&service.target, request, time_left).await;
+    service.observe(&worker.core.metrics, &answer, clock.now().since(started));
+    answer
+}
+
+fn dress(
+    worker: &Worker,
+    site: &Site,
+    service: &Service,
+    context: &CallContext,
+    request: &mut Request<Body>,
+) {
+    let proof = service.assertion_key.as_ref().map(|key| {
+        let claims = assertion::Claims {
+            audience: &service.name,
+            method: request.method().as_str(),
+            target: request.uri().path_and_query().map_or("/", |target| target.as_str()),
+            request_id: context.request_id.as_str(),
+            principal: context.principal.as_deref(),
+        };
+        site.signer.sign(key, &claims, worker.core.clock.wall())
+    });
+    let headers = request.headers_mut();
+    headers.insert(X_REQUEST_ID, context.request_id.to_header());
+    headers.insert(X_FORWARDED_FOR, address(context.client));
+    headers.insert(TRACEPARENT, context.trace.child());
+    if let Some(state) = context.trace.state() {
+        headers.insert(TRACESTATE, state.clone());
+    }
+    if let Some(principal) = &context.principal {
+        site.identity_headers.write(principal, headers);
+    }
+    if let Some(proof) = proof {
+        headers.insert(site.assertion_header.clone(), proof);
+    }
+}
+
+fn address(client: IpAddr) -> HeaderValue {
+    HeaderValue::from_maybe_shared(Bytes::from(client.to_string()))
+        .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// What the calls made on a request's behalf came to, for its record.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) services: Vec<Arc<str>>,
+    pub(super) attempts: u32,
+    pub(super) waited: Duration,
+}
+
+/// Lets an endpoint of the gateway's own call services by their names.
+#[derive(Clone)]
+pub struct ServiceCalls {
+    worker: Arc<Worker>,
+    site: Arc<Site>,
+    context: CallContext,
+    tally: Arc<Mutex<Tally>>,
+}
+
+impl fmt::Debug for ServiceCalls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceCalls").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+/// No service of that name is configured.
+#[derive(Debug, thiserror::Error)]
+#[error("no service named `{0}` is configured")]
+pub struct UnknownService(pub String);
+
+impl Refusal for UnknownService {
+    fn status(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    fn code(&self) -> &'static str {
+        "internal_error"
+    }
+    fn detail(&self) -> Cow<'static, str> {
+        "The gateway is not configured for this request.".into()
+    }
+}
+
+impl ServiceCalls {
+    pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, context: CallContext) -> Self {
+        let (worker, site) = (Arc::clone(worker), Arc::clone(site));
+        Self { worker, site, context, tally: Arc::default() }
+    }
+
+    /// Calls a service and takes its answer whole, within the request's deadline and the
+    /// service's ceiling for bodies. The service sees the path, the headers and the body of
+    /// `request`, and who asks.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownService`] for a name that is not configured, and every [`CallFailed`].
+    pub async fn call(
+        &self,
+        service: &str,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Refused> {
+        let service = self
+            .site
+            .services
+            .iter()
+            .find(|known| &*known.name == service)
+            .ok_or_else(|| UnknownService(service.to_owned()))?;
+        let started = self.worker.core.clock.now();
+        let request = request.map(Body::from);
+        let outcome = call(&self.worker, &self.site, service, &self.context, request).await;
+        let outcome = match outcome {
+            Ok(answer) => {
+                let attempts = answer.attempts;
+                whole(service, answer).await.map(|response| (response, attempts))
+            }
+            Err(failed) => Err(failed),
+        };
+        let waited = self.worker.core.clock.now().since(started);
+        self.note(service, outcome.as_ref().map_or(1, |(_, attempts)| *attempts), waited);
+        Ok(outcome?.0)
+    }
+
+    fn note(&self, service: &Service, attempts: u32, waited: Duration) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tally.services.contains(&service.name) {
+            tally.services.push(Arc::clone(&service.name));
+        }
+        tally.attempts += attempts;
+        tally.waited += waited;
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Takes an answer's body whole, below the service's ceiling.
+pub(super) async fn whole(
+    service: &Service,
+    answer: Answer,
+) -> Result<Response<Bytes>, CallFailed> {
+    let (head, body) = answer.response.into_parts();
+    let body = upstream::collect(body, service.body_size_max).await?;
+    Ok(Response::from_parts(head, body))
+}
+
+/// Names of services as the record writes them.
+pub(super) fn joined(services: &[Arc<str>]) -> Option<Arc<str>> {
+    match services {
+        [] => None,
+        [only] => Some(Arc::clone(only)),
+        several => Some(several.join(",").into()),
+    }
+}
+
+/// A call that starts from nothing: an aggregate's part.
+pub(super) fn request_of(method: Method, target: PathAndQuery) -> Request<Body> {
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::from(target);
+    request
+}

@@ -1,0 +1,36 @@
+//! Steps 9 to 12: the request goes to a service, an aggregate, or an endpoint of the gateway's
+//! own, and the answer comes back in the shape the consumer wants.
+
+mod aggregate;
+mod local;
+mod pass_through;
+
+use std::sync::Arc;
+
+use http::Response;
+
+use super::Worker;
+use crate::body::Body;
+use crate::error::Refused;
+use crate::exchange::Exchange;
+use crate::guard::body::LimitedBody;
+use crate::site::{Action, Route, Site};
+
+/// Answers an admitted request.
+pub(super) async fn forward(
+    worker: &Arc<Worker>,
+    site: &Arc<Site>,
+    route: &Route,
+    exchange: &mut Exchange,
+    body: Body,
+) -> Result<Response<Body>, Refused> {
+    let (body, bytes_in) = LimitedBody::limit(body, route.body_size_max, site.body_timeout);
+    exchange.record.bytes_in = bytes_in;
+    match &route.action {
+        Action::Service(proxy) => {
+            pass_through::pass_through(worker, site, proxy, exchange, body).await
+        }
+        Action::Aggregate(view) => aggregate::compose(worker, site, view, exchange).await,
+        Action::Local(endpoint) => local::answer(worker, site, endpoint, exchange, body).await,
+    }
+}

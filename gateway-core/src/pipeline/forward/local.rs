@@ -1,0 +1,92 @@
+//! An endpoint of the gateway's own answers: login, push tokens, webhook endpoints.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode, header};
+use tower::ServiceExt as _;
+
+use crate::body::Body;
+use crate::endpoint::{Endpoint, EndpointContext};
+use crate::error::{Refusal, Refused};
+use crate::exchange::{Exchange, Step};
+use crate::pipeline::calls::joined;
+use crate::pipeline::{CallContext, ServiceCalls, Worker};
+use crate::site::{LocalEndpoint, Site};
+
+/// Lets the endpoint answer, within the route's deadline.
+pub(super) async fn answer(
+    worker: &Arc<Worker>,
+    site: &Arc<Site>,
+    local: &LocalEndpoint,
+    exchange: &mut Exchange,
+    body: Body,
+) -> Result<Response<Body>, Refused> {
+    exchange.steps.take(Step::TransformRequest);
+    let services = ServiceCalls::new(worker, site, CallContext::of(exchange));
+    let context = EndpointContext {
+        request_id: exchange.request_id,
+        principal: exchange.principal.clone(),
+        client: exchange.client,
+        now: worker.core.clock.wall(),
+        params: local.named(&exchange.params),
+        services: services.clone(),
+    };
+    let request = request(exchange, context, body);
+    exchange.steps.take(Step::Call);
+    let time_left = exchange.deadline.since(worker.core.clock.now());
+    let answered = tokio::time::timeout(time_left, call(&local.endpoint, request)).await;
+    let tally = services.tally();
+    exchange.record.upstream_service = joined(&tally.services);
+    exchange.record.attempts = tally.attempts;
+    exchange.record.upstream = tally.waited;
+    exchange.steps.take(Step::TransformResponse);
+    let mut response = answered.map_err(|_| DeadlineExceeded)?;
+    let Some(refused) = response.extensions_mut().remove::<Refused>() else {
+        return Ok(response.map(Body::boxed));
+    };
+    // A refusal may come with a cookie: the one that takes the session's away.
+    let cookies = response.headers().get_all(header::SET_COOKIE).iter().cloned();
+    exchange.answer_headers.extend(cookies.map(|cookie| (header::SET_COOKIE, cookie)));
+    Err(refused)
+}
+
+fn request(
+    exchange: &mut Exchange,
+    context: EndpointContext,
+    body: Body,
+) -> Request<axum::body::Body> {
+    let mut request = Request::new(axum::body::Body::new(body));
+    *request.method_mut() = exchange.head.method.clone();
+    *request.uri_mut() = exchange.head.uri.clone();
+    request.headers_mut().clone_from(&exchange.head.headers);
+    request.extensions_mut().insert(context);
+    request
+}
+
+async fn call(
+    endpoint: &Endpoint,
+    request: Request<axum::body::Body>,
+) -> Response<axum::body::Body> {
+    match endpoint.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// The endpoint did not answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the gateway's own endpoint did not answer within the deadline")]
+struct DeadlineExceeded;
+
+impl Refusal for DeadlineExceeded {
+    fn status(&self) -> StatusCode {
+        StatusCode::GATEWAY_TIMEOUT
+    }
+    fn code(&self) -> &'static str {
+        "deadline_exceeded"
+    }
+    fn detail(&self) -> Cow<'static, str> {
+        "The answer was not ready in time. Try again.".into()
+    }
+}

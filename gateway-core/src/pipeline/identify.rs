@@ -1,0 +1,110 @@
+//! Step 6: who asks. Cross-site request forgery is part of the question: a cookie that a foreign
+//! page made the browser send identifies nobody.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::auth::api_key::ApiKeyRefusal;
+use crate::auth::session::{self, SessionRefusal};
+use crate::error::{Refusal, Refused};
+use crate::exchange::Exchange;
+use crate::pipeline::Core;
+use crate::principal::{Principal, Scheme};
+use crate::site::{Route, Site};
+
+/// Identifies the caller by the route's scheme. A public route identifies nobody.
+pub(super) async fn identify(
+    core: &Core,
+    site: &Site,
+    route: &Route,
+    exchange: &mut Exchange,
+) -> Result<(), Refused> {
+    let Some(scheme) = route.scheme else { return Ok(()) };
+    let principal = match scheme {
+        Scheme::Session => by_session(core, site, exchange).await?,
+        Scheme::Jwt => by_token(core, site, exchange).await?,
+        Scheme::ApiKey => by_key(core, site, exchange).await?,
+    };
+    exchange.record.user_id = Some(principal.user_id.clone());
+    exchange.record.consumer_tier = Some(principal.tier.clone());
+    exchange.principal = Some(principal);
+    Ok(())
+}
+
+async fn by_session(
+    core: &Core,
+    site: &Site,
+    exchange: &Exchange,
+) -> Result<Arc<Principal>, Refused> {
+    let policy = site.session.as_ref().ok_or(SchemeMissing)?;
+    let digest = session::credential(&exchange.head.headers, policy)?;
+    let digest = digest.ok_or(SessionRefusal::Missing)?;
+    site.csrf.judge(&exchange.head)?;
+    let now = core.clock.wall();
+    let lookup = core.vault.find(digest, now, true).await.map_err(SessionRefusal::from)?;
+    Ok(session::judge(lookup, policy, now)?)
+}
+
+async fn by_token(
+    core: &Core,
+    site: &Site,
+    exchange: &Exchange,
+) -> Result<Arc<Principal>, Refused> {
+    let scheme = site.jwt.as_ref().ok_or(SchemeMissing)?;
+    let token = scheme.credential(&exchange.head.headers)?;
+    let token = token.ok_or_else(|| scheme.refuse_missing())?;
+    let now = core.clock.wall();
+    let refusal = match scheme.verify(token, now) {
+        Ok(principal) => return Ok(principal),
+        Err(refusal) => refusal,
+    };
+    // Keys rotate: the issuer may have published this one a moment ago.
+    let Some(wanted) = refusal.wants_keys() else { return Err(refusal.into()) };
+    core.key_sources.refresh(wanted).await;
+    Ok(scheme.verify(token, now)?)
+}
+
+async fn by_key(core: &Core, site: &Site, exchange: &Exchange) -> Result<Arc<Principal>, Refused> {
+    let policy = site.api_key.as_ref().ok_or(SchemeMissing)?;
+    let head = &exchange.head;
+    let digest = policy.credential(&head.headers, head.uri.query())?;
+    let digest = digest.ok_or_else(|| policy.missing())?;
+    let record = core.keys.find(digest).await.map_err(ApiKeyRefusal::from)?;
+    Ok(Arc::new(policy.judge(digest, record.as_deref(), core.clock.wall())?))
+}
+
+/// A route's scheme has no configuration; loading refuses such a site.
+#[derive(Debug, thiserror::Error)]
+#[error("the route's scheme is not configured")]
+struct SchemeMissing;
+
+/// A route with a scheme was reached by nobody; `identify` refuses first.
+#[derive(Debug, thiserror::Error)]
+#[error("a route with a scheme was reached without a principal")]
+pub(super) struct NobodyIdentified;
+
+impl Refusal for SchemeMissing {
+    fn status(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    fn code(&self) -> &'static str {
+        "internal_error"
+    }
+    fn detail(&self) -> Cow<'static, str> {
+        "The gateway cannot check credentials on this route.".into()
+    }
+}
+
+impl Refusal for NobodyIdentified {
+    fn status(&self) -> StatusCode {
+        StatusCode::UNAUTHORIZED
+    }
+    fn code(&self) -> &'static str {
+        "credential_missing"
+    }
+    fn detail(&self) -> Cow<'static, str> {
+        "This route needs a credential.".into()
+    }
+}

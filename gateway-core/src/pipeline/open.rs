@@ -1,0 +1,69 @@
+//! Step 2: the record is opened, before anything can fail.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use crate::exchange::{Exchange, RequestId, Step, Steps};
+use crate::guard::client_address;
+use crate::header::{X_FORWARDED_PROTO, X_REQUEST_ID};
+use crate::pipeline::Core;
+use crate::record::Record;
+use crate::site::Site;
+use crate::trace_context::TraceContext;
+
+/// The longest path that is written down of a request whose path was refused.
+const RAW_PATH_MAX: usize = 256;
+
+/// Opens the exchange and its record.
+pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, peer: SocketAddr) -> Exchange {
+    let timestamp = core.clock.wall();
+    let started = core.clock.now();
+    let proxy = peer.ip().to_canonical();
+    let is_from_proxy = site.trusted_proxies.iter().any(|network| network.contains(&proxy));
+    let request_id =
+        known_request_id(&head, is_from_proxy).unwrap_or_else(|| RequestId::generate(timestamp));
+    let trace = TraceContext::from_headers(&head.headers);
+    let mut record = Record::open(request_id, timestamp, Arc::clone(&site.gateway));
+    record.method.clone_from(&head.method);
+    record.path = cut(head.uri.path(), RAW_PATH_MAX).into();
+    record.trace_id = Some(trace.trace_id().into());
+    let client = client_address::resolve(peer.ip(), &head.headers, &site.trusted_proxies);
+    let is_https = is_from_proxy
+        && head.headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https");
+    let mut steps = Steps::default();
+    steps.take(Step::Open);
+    core.metrics.active_requests.inc();
+    Exchange {
+        request_id,
+        path: Box::default(),
+        peer,
+        client,
+        started,
+        deadline: started.after(site.deadline),
+        route: None,
+        params: Vec::new(),
+        principal: None,
+        trace,
+        is_https,
+        steps,
+        answer_headers: Vec::new(),
+        record,
+        head,
+    }
+}
+
+/// The id that a listed proxy gave the request. Nobody else's is believed.
+fn known_request_id(head: &Parts, is_from_proxy: bool) -> Option<RequestId> {
+    if !is_from_proxy {
+        return None;
+    }
+    let mut values = head.headers.get_all(X_REQUEST_ID).iter();
+    let (Some(only), None) = (values.next(), values.next()) else { return None };
+    RequestId::parse(only.to_str().ok()?)
+}
+
+fn cut(text: &str, longest: usize) -> &str {
+    text.get(..text.floor_char_boundary(longest)).unwrap_or(text)
+}

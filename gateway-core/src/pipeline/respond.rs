@@ -1,0 +1,83 @@
+//! Step 13: every answer, refusals included, gets the same finish.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Response, header};
+
+use super::recorded_body::Closing;
+use super::{InFlight, RecordedBody, Worker};
+use crate::body::Body;
+use crate::error::Refused;
+use crate::exchange::{Exchange, Step};
+use crate::header::X_REQUEST_ID;
+use crate::metric::RefusalCode;
+use crate::security_headers;
+use crate::site::{Route, Site};
+
+/// Turns an outcome into the answer, with its record ready to be closed.
+pub(super) fn respond(
+    site: &Site,
+    mut in_flight: InFlight,
+    outcome: Result<Response<Body>, Refused>,
+) -> Response<RecordedBody> {
+    in_flight.answered();
+    let worker = Arc::clone(&in_flight.worker);
+    let exchange = &mut in_flight.exchange;
+    exchange.steps.take(Step::Respond);
+    if let Some(observer) = &worker.core.observer {
+        observer.see(exchange);
+    }
+    let route = exchange.route.and_then(|index| site.routes.get(index));
+    let streams = matches!(&outcome, Ok(response) if matches!(response.body(), Body::Service(_)));
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(refused) => refuse(&worker, exchange, &refused),
+    };
+    finish(site, route, exchange, &mut response);
+    let mut record = exchange.record.take();
+    record.status = response.status().as_u16();
+    let closing = Closing {
+        streams_since: streams.then(|| worker.core.clock.now()),
+        metrics: Arc::clone(route.map_or(&site.unrouted_metrics, |route| &route.metrics)),
+        worker,
+        started: exchange.started,
+        record,
+    };
+    response.map(|body| RecordedBody::new(body, Box::new(closing)))
+}
+
+/// Renders a refusal; it is logged here and nowhere else.
+fn refuse(worker: &Worker, exchange: &mut Exchange, refused: &Refused) -> Response<Body> {
+    let refusal = refused.refusal();
+    let code = refusal.code();
+    exchange.record.code = Some(code);
+    worker.core.metrics.refusals.get_or_create(&RefusalCode { code }).inc();
+    let request_id = exchange.request_id.as_str();
+    if refusal.status().is_server_error() {
+        tracing::warn!(request_id, code, reason = %refused, "refused");
+    } else {
+        tracing::debug!(request_id, code, reason = %refused, "refused");
+    }
+    refused.to_response(&exchange.request_id).map(Body::from)
+}
+
+fn finish(
+    site: &Site,
+    route: Option<&Route>,
+    exchange: &mut Exchange,
+    response: &mut Response<Body>,
+) {
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, exchange.request_id.to_header());
+    for (name, value) in exchange.answer_headers.drain(..) {
+        headers.insert(name, value);
+    }
+    if let Some(scheme) = route.and_then(|route| route.scheme) {
+        security_headers::vary(headers, scheme);
+        security_headers::keep_private(headers);
+    } else if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    site.cors.apply(exchange.head.headers.get(header::ORIGIN), headers);
+    site.security_headers.apply(headers, exchange.is_https);
+}

@@ -1,0 +1,243 @@
+//! The site: routes and policies in force, immutable and compiled.
+//!
+//! Loading turns configuration into a [`Site`]; serving a request parses none of it. A change of
+//! configuration makes a new site; requests in flight finish on theirs.
+//!
+//! Read in this order: [`Route`] is what a request meets, [`compile()`] how configuration becomes
+//! one, [`limits`] whose bucket a request takes from.
+//!
+//! Not here: state that outlives a site (`pipeline::Core`).
+
+pub mod compile;
+mod identity_headers;
+pub mod limits;
+mod route_metrics;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, StatusCode};
+use ipnet::IpNet;
+
+pub use self::compile::compile;
+pub use self::identity_headers::IdentityHeaders;
+pub use self::limits::Limit;
+pub use self::route_metrics::{RouteMetrics, ServiceMetrics};
+use crate::aggregation::View;
+use crate::assertion::{AssertionKey, Signer};
+use crate::auth::api_key::ApiKeyPolicy;
+use crate::auth::csrf::CsrfPolicy;
+use crate::auth::jwt::JwtScheme;
+use crate::auth::session::SessionPolicy;
+use crate::cors::Cors;
+use crate::endpoint::Endpoint;
+use crate::error::Refusal;
+use crate::guard::ceilings::Ceilings;
+use crate::guard::spoofed_headers::SpoofedHeaders;
+use crate::metric::{Label, Metrics};
+use crate::principal::Scheme;
+use crate::routing::RouteTable;
+use crate::security_headers::SecurityHeaders;
+use crate::transform::request::RequestTransform;
+use crate::transform::response::ResponseTransform;
+use crate::upstream::{Answer, CallFailed, Target};
+
+/// Everything a request is served by.
+#[derive(Debug)]
+pub struct Site {
+    /// The gateway's name.
+    pub gateway: Arc<str>,
+    /// Which route a request takes; its answer is an index into `routes`.
+    pub table: RouteTable,
+    /// The routes.
+    pub routes: Vec<Route>,
+    /// The services.
+    pub services: Vec<Service>,
+    /// Networks of proxies whose word about the client is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The listener's ceilings.
+    pub ceilings: Ceilings,
+    /// Time for a client to send a body.
+    pub body_timeout: Duration,
+    /// The deadline of a request that has no route yet.
+    pub deadline: Duration,
+    /// What clients may not say.
+    pub spoofed_headers: SpoofedHeaders,
+    /// What services are told.
+    pub identity_headers: IdentityHeaders,
+    /// Where the assertion goes.
+    pub assertion_header: HeaderName,
+    /// Who signs it.
+    pub signer: Signer,
+    /// How sessions are found and judged.
+    pub session: Option<SessionPolicy>,
+    /// How bearer tokens are verified.
+    pub jwt: Option<JwtScheme>,
+    /// How API keys are read.
+    pub api_key: Option<ApiKeyPolicy>,
+    /// Which requests a page of somebody else's may have caused.
+    pub csrf: CsrfPolicy,
+    /// Limits by address of requests that match no route.
+    pub limits_by_address: Vec<Limit>,
+    /// Which foreign pages may call.
+    pub cors: Cors,
+    /// What browsers are told about every answer.
+    pub security_headers: SecurityHeaders,
+    /// Counters of requests that match no route.
+    pub unrouted_metrics: Arc<RouteMetrics>,
+    /// Makes entity tags of one caller tell nothing about another's answer.
+    pub etag_secret: [u8; 16],
+}
+
+/// A route, with everything it has inherited.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name in configuration.
+    pub name: Arc<str>,
+    /// How callers prove who they are; `None` for a public route.
+    pub scheme: Option<Scheme>,
+    /// Limits charged before anybody is identified.
+    pub limits_by_address: Vec<Limit>,
+    /// Limits charged once the caller is known, or known to be anonymous.
+    pub limits_by_consumer: Vec<Limit>,
+    /// The time for the whole request.
+    pub deadline: Duration,
+    /// The longest body it takes.
+    pub body_size_max: u64,
+    /// What answers.
+    pub action: Action,
+    /// Its counters.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// What answers a request.
+#[derive(Debug)]
+pub enum Action {
+    /// One service, passed through.
+    Service(Box<Proxy>),
+    /// Several services, composed.
+    Aggregate(Box<Aggregate>),
+    /// An endpoint of the gateway's own.
+    Local(LocalEndpoint),
+}
+
+/// A view of several services.
+#[derive(Debug)]
+pub struct Aggregate {
+    /// What is shown.
+    pub view: View,
+    /// Its name in metrics.
+    pub label: Label,
+}
+
+/// Pass-through to one service.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Index into the site's services.
+    pub service: usize,
+    /// Bytes of the gateway's prefix, which the service does not see.
+    pub prefix_length: usize,
+    /// Step 9.
+    pub request: RequestTransform,
+    /// Step 12.
+    pub response: ResponseTransform,
+    /// The longest request body that is held whole, where a transform needs it, in bytes.
+    pub body_size_max: usize,
+}
+
+/// An endpoint of the gateway's own.
+pub struct LocalEndpoint {
+    /// What answers.
+    pub endpoint: Endpoint,
+    /// The names of the path's parameters.
+    pub params: Vec<Arc<str>>,
+}
+
+impl std::fmt::Debug for LocalEndpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalEndpoint").field("params", &self.params).finish_non_exhaustive()
+    }
+}
+
+impl LocalEndpoint {
+    /// Parameters by name.
+    #[must_use]
+    pub fn named(&self, values: &[Box<str>]) -> Vec<(Arc<str>, Box<str>)> {
+        self.params.iter().cloned().zip(values.iter().cloned()).collect()
+    }
+}
+
+/// A service, with everything it has inherited.
+#[derive(Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is; shared by all cores and by successive sites.
+    pub target: Arc<Target>,
+    /// The key it shares with the gateways; without one it gets no assertion.
+    pub assertion_key: Option<AssertionKey>,
+    /// The longest answer that is held whole, in bytes.
+    pub body_size_max: usize,
+    /// Its counters.
+    pub metrics: ServiceMetrics,
+}
+
+impl Service {
+    /// Notes what a call to it came to.
+    pub fn observe(&self, metrics: &Metrics, outcome: &Result<Answer, CallFailed>, took: Duration) {
+        let outcome = match outcome {
+            Ok(answer) => match answer.response.status().as_u16() {
+                200..=299 => "2xx",
+                300..=399 => "3xx",
+                400..=499 => "4xx",
+                _ => "5xx",
+            },
+            Err(failed) => failed.code(),
+        };
+        self.metrics.observe(metrics, outcome, took);
+    }
+}
+
+/// A compiled index leads nowhere; compilation rules it out.
+#[derive(Debug, thiserror::Error)]
+#[error("the site has no {0} of that index")]
+pub struct Dangling(&'static str);
+
+impl Refusal for Dangling {
+    fn status(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    fn code(&self) -> &'static str {
+        "internal_error"
+    }
+    fn detail(&self) -> Cow<'static, str> {
+        "The gateway failed to serve this request. It is recorded under its request id.".into()
+    }
+}
+
+impl Site {
+    /// A route by its index in the table.
+    ///
+    /// # Errors
+    ///
+    /// [`Dangling`], which compilation rules out.
+    pub fn route(&self, index: usize) -> Result<&Route, Dangling> {
+        self.routes.get(index).ok_or(Dangling("route"))
+    }
+
+    /// What goes into the entity tags of a caller's answers beside their bytes.
+    #[must_use]
+    pub fn etag_salt(&self, user_id: &str) -> Vec<u8> {
+        [&self.etag_secret[..], user_id.as_bytes()].concat()
+    }
+
+    /// A service by its index.
+    ///
+    /// # Errors
+    ///
+    /// [`Dangling`], which compilation rules out.
+    pub fn service(&self, index: usize) -> Result<&Service, Dangling> {
+        self.services.get(index).ok_or(Dangling("service"))
+    }
+}

@@ -1,0 +1,241 @@
+//! `[routes.*]`: everything a route has, its own and inherited.
+
+use std::sync::Arc;
+
+use shared_config::platform;
+
+use super::limits::Limits;
+use super::{Report, views};
+use crate::endpoint::Endpoints;
+use crate::principal::Scheme;
+use crate::routing::{Pattern, RouteTable};
+use crate::site::{Action, LocalEndpoint, Proxy, Route, RouteMetrics};
+use crate::transform::InvalidTransform;
+use crate::transform::header_edits::HeaderRules;
+use crate::transform::request::{RequestRules, RequestTransform};
+use crate::transform::response::{ResponseRules, ResponseTransform};
+
+/// The routes of a site, as they are found.
+pub(super) struct Routes<'r, 'a> {
+    pub(super) report: &'r mut Report<'a>,
+    pub(super) limits: &'r Limits<'a>,
+    pub(super) endpoints: &'r Endpoints,
+    /// Headers that no route may edit.
+    pub(super) reserved: &'r [&'r str],
+    pub(super) found: Vec<Found>,
+}
+
+/// A route with the place of its pattern in configuration.
+pub(super) struct Found {
+    pub(super) route: Route,
+    pub(super) pattern: Pattern,
+    /// `routes.<name>.match` or `views.<name>.route`.
+    pub(super) path: [String; 3],
+}
+
+/// What is inherited, or said by the route itself.
+pub(super) struct Access<'a> {
+    pub(super) section: &'static str,
+    pub(super) name: &'a str,
+    pub(super) scheme: Option<platform::Scheme>,
+    pub(super) is_public: bool,
+    pub(super) is_unlimited: bool,
+    pub(super) inherited_limits: Vec<&'a String>,
+    pub(super) own_limits: &'a [String],
+}
+
+impl<'a> Routes<'_, 'a> {
+    pub(super) fn compile(&mut self) {
+        let platform = self.report.platform();
+        for (name, route) in &platform.routes {
+            if route.service.is_none() || platform.gateway.exposes(name) {
+                self.route(name, route);
+            }
+        }
+        views::compile(self);
+    }
+
+    /// The routes and their patterns, side by side; `None` when two of them are the same.
+    pub(super) fn finish(self) -> Option<(Vec<Route>, Vec<Pattern>)> {
+        let patterns: Vec<Pattern> = self.found.iter().map(|one| one.pattern.clone()).collect();
+        if let Err(conflicts) = RouteTable::build(&patterns) {
+            for conflict in &conflicts {
+                let place = |index: usize| self.found.get(index).map(|found| &found.path);
+                let (Some(first), Some(second)) = (place(conflict.first), place(conflict.second))
+                else {
+                    continue;
+                };
+                let path: Vec<&str> = second.iter().map(String::as_str).collect();
+                let reason = format!("can never be reached beside {}", first.join("."));
+                self.report.add(&path, &conflict.second_pattern, &reason);
+            }
+            return None;
+        }
+        Some((self.found.into_iter().map(|found| found.route).collect(), patterns))
+    }
+
+    fn route(&mut self, name: &'a str, route: &'a platform::Route) {
+        let platform = self.report.platform();
+        let is_exposed = route.service.is_some();
+        let prefix = if is_exposed { platform.gateway.prefix.as_str() } else { "" };
+        let Some(pattern) = self.pattern(["routes", name, "match"], &route.pattern, prefix) else {
+            return;
+        };
+        let service = route.service.as_ref().and_then(|name| platform.services.get(name));
+        let action = match &route.local {
+            Some(local) => self.local(name, local, &pattern),
+            None => self.proxy(name, route, &pattern),
+        };
+        let (Some(action), Some((by_address, by_consumer))) =
+            (action, self.limits_of(&access(platform, name, route, service)))
+        else {
+            return;
+        };
+        let deadline = route.deadline.or_else(|| service.and_then(|service| service.deadline));
+        let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
+        let compiled = Route {
+            name: name.into(),
+            scheme: scheme(&access(platform, name, route, service)),
+            limits_by_address: by_address,
+            limits_by_consumer: by_consumer,
+            deadline: deadline.unwrap_or(platform.policy.deadline).get(),
+            body_size_max: body_size_max.bytes(),
+            action,
+            metrics: Arc::new(RouteMetrics::new(name)),
+        };
+        let path = ["routes", name, "match"].map(str::to_owned);
+        self.found.push(Found { route: compiled, pattern, path });
+    }
+
+    /// The pattern at a key, behind the gateway's prefix.
+    pub(super) fn pattern(&mut self, path: [&str; 3], text: &str, prefix: &str) -> Option<Pattern> {
+        let pattern = Pattern::parse(text).and_then(|pattern| pattern.with_prefix(prefix));
+        let reason = pattern.map_err(|error| error.reason);
+        self.report.keep(&path, text, reason)
+    }
+
+    pub(super) fn limits_of(
+        &mut self,
+        access: &Access<'_>,
+    ) -> Option<(Vec<crate::site::Limit>, Vec<crate::site::Limit>)> {
+        let inherited =
+            if access.is_unlimited { &[][..] } else { access.inherited_limits.as_slice() };
+        let names = inherited.iter().copied().chain(access.own_limits);
+        let limits = self.limits.of_route(names, self.found.len());
+        let path = [access.section, access.name, "limits"];
+        self.report.keep(&path, &access.own_limits.join(", "), limits)
+    }
+
+    fn local(&mut self, name: &str, local: &str, pattern: &Pattern) -> Option<Action> {
+        let Some(endpoint) = self.endpoints.find(local) else {
+            let known: Vec<_> = self.endpoints.names().collect();
+            let reason = format!(
+                "names no endpoint of this gateway; it has {}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            );
+            self.report.add(&["routes", name, "local"], local, &reason);
+            return None;
+        };
+        let params = pattern.parameters().iter().map(|name| (**name).into()).collect();
+        Some(Action::Local(LocalEndpoint { endpoint: endpoint.clone(), params }))
+    }
+
+    fn proxy(&mut self, name: &str, route: &platform::Route, pattern: &Pattern) -> Option<Action> {
+        let platform = self.report.platform();
+        let service = route.service.as_deref()?;
+        let index = platform.services.keys().position(|known| known == service)?;
+        let rules = request_rules(route);
+        let request = RequestTransform::compile(&rules, pattern.parameters(), self.reserved);
+        let request = self.transform(name, request);
+        let response = self.transform(name, ResponseTransform::compile(&response_rules(route)));
+        let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
+        Some(Action::Service(Box::new(Proxy {
+            service: index,
+            prefix_length: platform.gateway.prefix.len(),
+            request: request?,
+            response: response?,
+            body_size_max: body_size_max.as_usize(),
+        })))
+    }
+
+    fn transform<T>(
+        &mut self,
+        name: &str,
+        compiled: Result<T, Vec<InvalidTransform>>,
+    ) -> Option<T> {
+        let report = &mut *self.report;
+        compiled
+            .map_err(|errors| {
+                for error in errors {
+                    let mut path = vec!["routes", name];
+                    path.extend(error.key.split('.'));
+                    report.add(&path, &error.value, &error.reason);
+                }
+            })
+            .ok()
+    }
+}
+
+fn access<'a>(
+    platform: &'a platform::Platform,
+    name: &'a str,
+    route: &'a platform::Route,
+    service: Option<&'a platform::Service>,
+) -> Access<'a> {
+    let of_service = service.map_or(&[][..], |service| service.limits.as_slice());
+    Access {
+        section: "routes",
+        name,
+        scheme: route
+            .scheme
+            .or_else(|| service.and_then(|service| service.scheme))
+            .or(platform.gateway.scheme),
+        is_public: route.public.is_some(),
+        is_unlimited: route.unlimited.is_some(),
+        inherited_limits: platform.policy.limits.iter().chain(of_service).collect(),
+        own_limits: &route.limits,
+    }
+}
+
+/// A public route identifies nobody.
+pub(super) fn scheme(access: &Access<'_>) -> Option<Scheme> {
+    if access.is_public {
+        return None;
+    }
+    access.scheme.map(|scheme| match scheme {
+        platform::Scheme::Session => Scheme::Session,
+        platform::Scheme::Jwt => Scheme::Jwt,
+        platform::Scheme::ApiKey => Scheme::ApiKey,
+    })
+}
+
+fn request_rules(route: &platform::Route) -> RequestRules {
+    let edits = &route.request;
+    RequestRules {
+        rewrite: route.rewrite.clone(),
+        query: pairs(&edits.query),
+        headers: HeaderRules {
+            set: pairs(&edits.set_headers),
+            append: pairs(&edits.append_headers),
+            remove: edits.remove_headers.clone(),
+        },
+        remove_body_fields: edits.remove_body_fields.clone(),
+    }
+}
+
+fn response_rules(route: &platform::Route) -> ResponseRules {
+    let edits = &route.response;
+    ResponseRules {
+        headers: HeaderRules {
+            set: pairs(&edits.set_headers),
+            append: pairs(&edits.append_headers),
+            remove: edits.remove_headers.clone(),
+        },
+        remove_body_fields: edits.remove_body_fields.clone(),
+        xml_to_json: edits.body == Some(platform::BodyRule::XmlToJson),
+    }
+}
+
+fn pairs(table: &std::collections::BTreeMap<String, String>) -> Vec<(String, String)> {
+    table.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}

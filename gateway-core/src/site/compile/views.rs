@@ -1,0 +1,131 @@
+//! `[aggregates.*]` and `[views.*]`: plans, and what this gateway shows of them.
+
+use std::sync::Arc;
+
+use shared_config::platform::{self, Platform};
+
+use super::routes::{Access, Found, Routes, scheme};
+use crate::aggregation::plan::{Caps, Need, PartSource, Plan, PlanError, PlanSource};
+use crate::aggregation::{View, ViewSource};
+use crate::metric::Label;
+use crate::site::{Action, Aggregate, Route, RouteMetrics};
+use crate::transform::xml;
+
+/// Adds a route for each view.
+pub(super) fn compile(routes: &mut Routes<'_, '_>) {
+    let platform = routes.report.platform();
+    for (name, view) in &platform.views {
+        let aggregate = view.aggregate.as_deref().unwrap_or(name);
+        if let Some(written) = platform.aggregates.get(aggregate) {
+            add_view(routes, name, view, aggregate, written);
+        }
+    }
+    // Plans that no view of this gateway uses are checked all the same.
+    for (name, aggregate) in &platform.aggregates {
+        let is_used = |(view, written): (&String, &platform::View)| {
+            written.aggregate.as_deref().unwrap_or(view) == name
+        };
+        if !platform.views.iter().any(is_used) {
+            plan(routes, name, aggregate);
+        }
+    }
+}
+
+fn add_view<'a>(
+    routes: &mut Routes<'_, 'a>,
+    name: &'a str,
+    view: &'a platform::View,
+    aggregate: &str,
+    written: &platform::Aggregate,
+) {
+    let platform = routes.report.platform();
+    let pattern = routes.pattern(["views", name, "route"], &view.route, "");
+    let plan = plan(routes, aggregate, written);
+    let (Some(pattern), Some(plan)) = (pattern, plan) else { return };
+    let source = ViewSource {
+        name: name.to_owned(),
+        fields: view.fields.clone(),
+        limits: view.limit.iter().map(|(path, limit)| (path.clone(), *limit)).collect(),
+        has_meta: view.meta,
+        params: pattern.parameters().to_vec(),
+    };
+    let compiled = View::compile(&source, Arc::new(plan));
+    let compiled = compiled.map_err(|errors| note(routes, &errors)).ok();
+    let access = access(platform, name, view);
+    let (Some(view), Some((by_address, by_consumer))) = (compiled, routes.limits_of(&access))
+    else {
+        return;
+    };
+    let route = Route {
+        name: name.into(),
+        scheme: scheme(&access),
+        limits_by_address: by_address,
+        limits_by_consumer: by_consumer,
+        deadline: platform.policy.deadline.get(),
+        body_size_max: platform.server.body_size_max.bytes(),
+        action: Action::Aggregate(Box::new(Aggregate { view, label: Label::from(aggregate) })),
+        metrics: Arc::new(RouteMetrics::new(name)),
+    };
+    let path = ["views", name, "route"].map(str::to_owned);
+    routes.found.push(Found { route, pattern, path });
+}
+
+fn access<'a>(platform: &'a Platform, name: &'a str, view: &'a platform::View) -> Access<'a> {
+    Access {
+        section: "views",
+        name,
+        scheme: view.scheme.or(platform.gateway.scheme),
+        is_public: view.public.is_some(),
+        is_unlimited: view.unlimited.is_some(),
+        inherited_limits: platform.policy.limits.iter().collect(),
+        own_limits: &view.limits,
+    }
+}
+
+fn plan(routes: &mut Routes<'_, '_>, name: &str, written: &platform::Aggregate) -> Option<Plan> {
+    let platform = routes.report.platform();
+    let source = PlanSource {
+        aggregate: name.to_owned(),
+        deadline: written.deadline.get(),
+        is_all_or_nothing: written.need == Some(platform::Need::Required),
+        parts: written.parts().map(|(name, part)| part_source(name, part)).collect(),
+        caps: caps(platform),
+    };
+    let resolve = |service: &str| platform.services.keys().position(|known| known == service);
+    Plan::compile(&source, &resolve).map_err(|errors| note(routes, &errors)).ok()
+}
+
+fn part_source(name: &str, part: &platform::Part) -> PartSource {
+    PartSource {
+        name: name.to_owned(),
+        call: part.call.clone(),
+        need: part.need.map(|need| match need {
+            platform::Need::Required => Need::Required,
+            platform::Need::Optional => Need::Optional,
+            platform::Need::Fallback => Need::Fallback,
+        }),
+        fallback: part.fallback.as_ref().map(ToString::to_string),
+        xml_to_json: part.body.map(|platform::BodyRule::XmlToJson| {
+            (|document: &[u8]| xml::to_json(document).ok()) as fn(&[u8]) -> Option<Vec<u8>>
+        }),
+        deadline: part.deadline.map(|length| length.get()),
+        weight: part.weight,
+    }
+}
+
+fn caps(platform: &Platform) -> Caps {
+    let aggregation = &platform.aggregation;
+    Caps {
+        parts_max: aggregation.parts_max,
+        concurrent_calls_max: aggregation.concurrent_calls_max,
+        part_size_max: aggregation.part_size_max.as_usize(),
+        answer_size_max: aggregation.answer_size_max.as_usize(),
+    }
+}
+
+fn note(routes: &mut Routes<'_, '_>, errors: &[PlanError]) {
+    for error in errors {
+        let path: Vec<&str> = error.path.iter().map(String::as_str).collect();
+        routes.report.add(&path, &error.value, &error.reason);
+    }
+}
