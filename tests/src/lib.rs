@@ -1,1 +1,7 @@
-//! To be written.
+//! Everything around the gateways that is no part of them: the sample platform, the harness of the
+//! integration suites, and the commands `demo`, `verify` and `bench-gateways`.
+
+pub mod demo;
+pub mod harness;
+pub mod platform;
+pub mod verify;

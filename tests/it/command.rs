@@ -1,0 +1,187 @@
+//! The command line, as an operator types it: real processes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tests::verify::repository;
+
+/// A gateway's program, built with the tests' own profile.
+fn program(name: &str) -> PathBuf {
+    tests::harness::program(name)
+}
+
+fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program(name));
+    command.args(arguments).current_dir(repository()).env_clear();
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    command.output().expect("the program runs")
+}
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+const VARIABLES: [(&str, &str); 6] = [
+    ("LINK_SERVICE_ASSERTION_KEY", KEY),
+    ("ANALYTICS_SERVICE_ASSERTION_KEY", KEY),
+    ("USER_SERVICE_ASSERTION_KEY", KEY),
+    ("BILLING_SERVICE_ASSERTION_KEY", KEY),
+    ("WEBHOOK_SERVICE_ASSERTION_KEY", KEY),
+    ("PARTNER_GATEWAY_PEPPER", KEY),
+];
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn check_prints_what_is_in_force_with_every_secret_masked() {
+    for gateway in ["web-bff", "mobile-bff", "partner-gateway"] {
+        let output = run(gateway, &["check"], &VARIABLES);
+        assert_eq!(output.status.code(), Some(0), "{gateway}: {}", text(&output.stderr));
+        let shown = text(&output.stdout);
+        assert!(shown.contains("[services.link-service]"), "{shown}");
+        assert!(shown.contains("assertion_key = \"***\""), "{shown}");
+        assert!(!shown.contains(KEY));
+    }
+}
+
+#[test]
+fn three_mistakes_in_one_file_are_three_errors_with_file_line_key_value_and_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_sample(folder.path());
+    let file = folder.path().join("web-bff.toml");
+    let good = std::fs::read_to_string(&file).expect("readable");
+    let bad = good
+        .replace("idle_timeout = \"30m\"", "idle_timeout = \"half an hour\"")
+        .replace("prefix = \"/api\"", "prefx = \"/api\"")
+        .replace("local = \"logout\"", "local = \"logut\"\nrewrite = 5");
+    std::fs::write(&file, bad).expect("written");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let output = run("web-bff", &["check", "--config", &folder], &VARIABLES);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr).replace(&folder, "config");
+    for expected in [
+        "config/web-bff.toml:5: gateway.prefx = \"/api\"\n    is no key of [gateway]; did you mean `prefix`?",
+        "auth.session.idle_timeout = \"half an hour\"\n    must be a whole number and a unit",
+        "routes.web-logout.rewrite = 5\n    must be text in quotes",
+        "3 errors",
+    ] {
+        assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
+    }
+}
+
+#[test]
+fn what_only_the_core_can_judge_is_reported_in_the_same_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_sample(folder.path());
+    let file = folder.path().join("web-bff.toml");
+    let good = std::fs::read_to_string(&file).expect("readable");
+    let bad = good
+        .replace("local = \"logout\"", "local = \"logut\"")
+        .replace("fields = \"*\"", "fields = \"profile(name\"")
+        .replace("match = \"GET /bff/user\"", "match = \"GET /bff/{user\"");
+    std::fs::write(&file, bad).expect("written");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let output = run("web-bff", &["check", "--config", &folder], &VARIABLES);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    for expected in
+        ["routes.web-logout.local", "views.dashboard.fields", "routes.web-user.match", "3 errors"]
+    {
+        assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
+    }
+}
+
+#[test]
+fn two_routes_of_the_same_requests_are_an_error_that_names_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_sample(folder.path());
+    let second = "[routes.second]\nmatch = \"GET /links/{slug}\"\nservice = \"link-service\"\n";
+    std::fs::create_dir(folder.path().join("platform.d")).expect("made");
+    std::fs::write(folder.path().join("platform.d/second.toml"), second).expect("written");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let output = run("mobile-bff", &["check", "--config", &folder], &VARIABLES);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("routes.second.match") && said.contains("routes.links-get.match"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_missing_secret_names_its_variable() {
+    let output = run("mobile-bff", &["serve"], &VARIABLES[1..]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("is due in environment variable LINK_SERVICE_ASSERTION_KEY"), "{said}");
+    assert!(said.contains("platform.toml:"), "{said}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_that_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let listen =
+        [("GATEWAY__SERVER__LISTEN", &*address), ("GATEWAY__ADMIN__LISTEN", "127.0.0.1:0")];
+    let output = run("mobile-bff", &["serve"], &[&VARIABLES[..], &listen].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains(&address), "{said}");
+}
+
+#[test]
+fn a_key_is_issued_once_with_the_record_that_accepts_it() {
+    let arguments = ["keys", "issue", "--partner", "acme", "--tier", "pro"];
+    let output = run("partner-gateway", &arguments, &VARIABLES);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    let key = printed.lines().find(|line| line.starts_with("plk_live_")).expect("the key");
+    let record = printed.split_once("[[keys]]").expect("the record").1;
+    assert!(!record.contains(key), "the record holds the digest alone");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_sample(folder.path());
+    let file = folder.path().join("partner-gateway.toml");
+    let with_record = std::fs::read_to_string(&file).expect("readable") + "\n[[keys]]" + record;
+    std::fs::write(&file, with_record).expect("written");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let output = run("partner-gateway", &["check", "--config", &folder], &VARIABLES);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+
+    let arguments = ["keys", "issue", "--partner", "acme", "--tier", "prö"];
+    assert_eq!(run("partner-gateway", &arguments, &VARIABLES).status.code(), Some(2));
+    let arguments = ["keys", "issue", "--partner", "acme", "--tier", "gold"];
+    let output = run("partner-gateway", &arguments, &VARIABLES);
+    assert!(text(&output.stderr).contains("known tiers: free, partner, pro"));
+}
+
+#[test]
+fn a_fourth_gateway_is_a_name_and_a_file() {
+    let program = include_str!("../examples/tv_bff.rs");
+    assert!(program.lines().count() < 100);
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_sample(folder.path());
+    let document = std::fs::read_to_string(repository().join("docs/fourth-gateway.md"));
+    let document = document.expect("readable");
+    let toml = document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    std::fs::write(folder.path().join("tv-bff.toml"), toml.expect("a block")).expect("written");
+    let shown = document.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
+    let code = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with("//!"));
+        lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+    };
+    assert_eq!(code(shown.expect("a block")), code(program), "the document shows the example");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let output = run("examples/tv_bff", &["check", "--config", &folder], &VARIABLES);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("name = \"tv-bff\""));
+}
+
+fn copy_sample(folder: &Path) {
+    for name in ["platform.toml", "web-bff.toml", "mobile-bff.toml", "partner-gateway.toml"] {
+        let from = repository().join("config").join(name);
+        std::fs::copy(from, folder.join(name)).expect("copied");
+    }
+}

@@ -1,0 +1,18 @@
+//! The integration suites: the gateways as their users meet them, over real sockets.
+//!
+//! One binary, a module for each feature. Every test starts its own platform on free ports of
+//! 127.0.0.1 and takes it down; see `tests::harness`.
+
+mod aggregation;
+mod article;
+mod browser;
+mod command;
+mod demo;
+mod edge;
+mod identity;
+mod limits;
+mod operations;
+mod partner;
+mod pipeline;
+mod push_tokens;
+mod tidy;

@@ -1,0 +1,104 @@
+//! What is written for the gateways: a copy of `config/`, and a layer `<gateway>.demo.toml` with
+//! the demo's ports and keys. Secrets go to the processes by their environment, never to a file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use gateway_core::auth::api_key::{ApiKey, Environment, KeyPrefix, Pepper};
+use rand::RngExt as _;
+
+use super::layout::{DemoGateway, Layout};
+use crate::platform::Service;
+use crate::verify::repository;
+
+/// Tiers of the demo's partners, each with the partner it is issued to.
+pub(super) const TIERS: [(&str, &str); 3] =
+    [("free", "initech"), ("pro", "globex"), ("partner", "acme")];
+
+/// The configuration of one run.
+#[derive(Debug)]
+pub(super) struct Configuration {
+    /// Where the files are.
+    pub(super) directory: PathBuf,
+    /// The processes' environment: the secrets.
+    pub(super) environment: BTreeMap<String, String>,
+    /// The partners' keys by tier.
+    pub(super) keys: BTreeMap<&'static str, String>,
+}
+
+impl Configuration {
+    pub(super) fn write(layout: &Layout) -> Result<Self> {
+        let directory = repository().join(format!("target/demo/{}", layout.port(DemoGateway::Web)));
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let pepper = random_hex();
+        let mut environment =
+            BTreeMap::from([("PARTNER_GATEWAY_PEPPER".to_owned(), pepper.clone())]);
+        for service in Service::ALL {
+            environment.insert(service.key_variable(), random_hex());
+        }
+        let pepper = Pepper::build(pepper.as_bytes())?;
+        let (keys, records) = issue(&pepper, &KeyPrefix::parse("plk")?);
+        for file in ["platform.toml", "web-bff.toml", "mobile-bff.toml", "partner-gateway.toml"] {
+            copy(&repository().join("config").join(file), &directory.join(file))?;
+        }
+        for gateway in DemoGateway::ALL {
+            let mut layer = layer(*layout, gateway);
+            if gateway == DemoGateway::Partner {
+                layer.push_str(&records);
+            }
+            let file = directory.join(format!("{}.demo.toml", gateway.name()));
+            fs::write(&file, layer).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(Self { directory, environment, keys })
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
+}
+
+fn layer(layout: Layout, gateway: DemoGateway) -> String {
+    let mut text = format!(
+        "[server]\nlisten = \"127.0.0.1:{}\"\n\n[admin]\nlisten = \"127.0.0.1:{}\"\n",
+        layout.port(gateway),
+        layout.admin_port(gateway),
+    );
+    for service in Service::ALL {
+        let (name, url) = (service.name(), layout.service_url(service));
+        let _ = write!(text, "\n[services.{name}]\nurl = \"{url}\"\n");
+    }
+    if gateway == DemoGateway::Mobile {
+        let url = layout.service_url(Service::User);
+        let _ = write!(
+            text,
+            "\n[auth.jwt.issuers.user-service]\njwks_url = \"{url}/.well-known/jwks.json\"\n"
+        );
+    }
+    text
+}
+
+/// One key for each tier, and the records of their digests.
+fn issue(pepper: &Pepper, prefix: &KeyPrefix) -> (BTreeMap<&'static str, String>, String) {
+    let mut keys = BTreeMap::new();
+    let mut records = String::new();
+    for (tier, partner) in TIERS {
+        let key = ApiKey::generate(prefix, Environment::Test);
+        let digest: String =
+            pepper.digest(&key).0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let _ = write!(
+            records,
+            "\n[[keys]]\nid = \"key_demo_{tier}\"\npartner = \"{partner}\"\ntier = \"{tier}\"\n\
+             digest = \"{digest}\"\n"
+        );
+        keys.insert(tier, key.expose().to_owned());
+    }
+    (keys, records)
+}
+
+fn random_hex() -> String {
+    format!("{:032x}{:032x}", rand::rng().random::<u128>(), rand::rng().random::<u128>())
+}

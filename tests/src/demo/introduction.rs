@@ -1,0 +1,193 @@
+//! What is printed once all is ready: credentials, and a `curl` line for each thing worth trying.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::credentials::Credentials;
+use super::layout::{DemoGateway, Layout};
+use crate::platform::Service;
+
+/// One line of JSON for scripts.
+pub(super) fn print_json(layout: &Layout, credentials: &Credentials) {
+    let urls = |gateway| (layout.url(gateway), layout.admin_url(gateway));
+    let (web, web_admin) = urls(DemoGateway::Web);
+    let (mobile, mobile_admin) = urls(DemoGateway::Mobile);
+    let (partner, partner_admin) = urls(DemoGateway::Partner);
+    let services: Map<String, Value> = Service::ALL
+        .iter()
+        .map(|&service| (service.name().to_owned(), layout.service_url(service).into()))
+        .collect();
+    let tokens = credentials.tokens.as_ref();
+    let line = json!({
+        "web": {
+            "url": web, "admin": web_admin,
+            "email": credentials.email, "password": credentials.password,
+        },
+        "mobile": {
+            "url": mobile, "admin": mobile_admin,
+            "access_token": tokens.map(|tokens| &tokens.access_token),
+            "refresh_token": tokens.map(|tokens| &tokens.refresh_token),
+        },
+        "partner": { "url": partner, "admin": partner_admin, "keys": credentials.keys },
+        "services": services,
+    });
+    println!("{line}");
+}
+
+/// The same for people.
+pub(super) fn print(layout: &Layout, credentials: &Credentials, without: &[String]) {
+    let mut page = String::from("\nThe platform runs. Everything is on this machine only.\n");
+    if !without.is_empty() {
+        let _ = writeln!(page, "Left out: {}.", without.join(", "));
+    }
+    variables(&mut page, layout, credentials);
+    for (heading, lines) in sections() {
+        let _ = write!(page, "\n# {heading}\n");
+        for (words, line) in lines {
+            let _ = write!(page, "# {words}\n{line}\n");
+        }
+    }
+    let _ = write!(page, "\nCtrl-C stops everything.\n");
+    println!("{page}");
+}
+
+/// Shell variables, so that each line below can be pasted as it stands.
+fn variables(page: &mut String, layout: &Layout, credentials: &Credentials) {
+    let mut set = |name: &str, value: &str| {
+        let _ = writeln!(page, "{name}='{value}'");
+    };
+    let url = |gateway| layout.url(gateway);
+    set("WEB", &url(DemoGateway::Web));
+    set("MOBILE", &url(DemoGateway::Mobile));
+    set("PARTNER", &url(DemoGateway::Partner));
+    set("ADMIN", &layout.admin_url(DemoGateway::Mobile));
+    set("LINK_SERVICE", &layout.service_url(Service::Link));
+    set("EMAIL", credentials.email);
+    set("PASSWORD", credentials.password);
+    if let Some(tokens) = &credentials.tokens {
+        set("TOKEN", &tokens.access_token);
+        set("REFRESH_TOKEN", &tokens.refresh_token);
+    }
+    for (tier, key) in &credentials.keys {
+        set(&format!("KEY_{}", tier.to_uppercase()), key);
+    }
+}
+
+type Lines = &'static [(&'static str, &'static str)];
+
+fn sections() -> [(&'static str, Lines); 5] {
+    [
+        ("The app: mobile-bff, bearer tokens, compact answers", MOBILE),
+        ("The partner: partner-gateway, API keys, tiers", PARTNER),
+        ("The browser: web-bff, a session cookie, rich answers", WEB),
+        ("What is refused, and how", REFUSED),
+        ("What an operator sees", OPERATOR),
+    ]
+}
+
+const MOBILE: Lines = &[
+    ("one link", r#"curl -si "$MOBILE/links/x7Kp2" -H "Authorization: Bearer $TOKEN""#),
+    (
+        "five services in one compact answer; Aggregate-Status says what was delivered",
+        r#"curl -si "$MOBILE/dashboard" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    (
+        "only what this screen shows",
+        r#"curl -s "$MOBILE/dashboard?fields=profile(name),usage" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    ("its clicks", r#"curl -s "$MOBILE/analytics/links/x7Kp2" -H "Authorization: Bearer $TOKEN""#),
+    (
+        "the billing service answers XML; you get JSON",
+        r#"curl -s "$MOBILE/billing/usage" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    (
+        "version 2 of the API, from the same service",
+        r#"curl -s "$MOBILE/v2/links?limit=2" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    (
+        "log in, as an app does",
+        r#"curl -s "$MOBILE/auth/login" -H 'Content-Type: application/json' -d "{\"email\":\"$EMAIL\",\"password\":\"$PASSWORD\"}""#,
+    ),
+    (
+        "a new pair of tokens",
+        r#"curl -s "$MOBILE/auth/refresh" -H 'Content-Type: application/json' -d "{\"refresh_token\":\"$REFRESH_TOKEN\"}""#,
+    ),
+    (
+        "register for notifications",
+        r#"curl -s "$MOBILE/devices/push-tokens" -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"platform":"fcm","installation_id":"my-phone","token":"fcm-0123456789-ABCD"}'"#,
+    ),
+    (
+        "who gets notifications",
+        r#"curl -s "$MOBILE/devices/push-tokens" -H "Authorization: Bearer $TOKEN""#,
+    ),
+];
+
+const PARTNER: Lines = &[
+    (
+        "the partner's links",
+        r#"curl -si "$PARTNER/v1/links?limit=2" -H "Authorization: Bearer $KEY_PRO""#,
+    ),
+    ("its usage", r#"curl -s "$PARTNER/v1/billing/usage" -H "X-API-Key: $KEY_PRO""#),
+    (
+        "where it wants to be told what happened; the secret is shown this once",
+        r#"curl -s "$PARTNER/v1/webhooks/endpoints" -H "X-API-Key: $KEY_PRO" -H 'Content-Type: application/json' -d '{"url":"https://hooks.example.com/links","event_types":["link.clicked"]}'"#,
+    ),
+    ("its endpoints", r#"curl -s "$PARTNER/v1/webhooks/endpoints" -H "X-API-Key: $KEY_PRO""#),
+];
+
+const WEB: Lines = &[
+    (
+        "log in; the cookie is all the browser ever gets",
+        r#"curl -si -c /tmp/gateway-demo.cookies "$WEB/auth/login" -H 'X-CSRF: 1' -H 'Content-Type: application/json' -d "{\"email\":\"$EMAIL\",\"password\":\"$PASSWORD\"}""#,
+    ),
+    ("who am I", r#"curl -s -b /tmp/gateway-demo.cookies "$WEB/bff/user" -H 'X-CSRF: 1'"#),
+    (
+        "the rich dashboard, from the same declaration as the compact one",
+        r#"curl -si -b /tmp/gateway-demo.cookies "$WEB/api/dashboard" -H 'X-CSRF: 1'"#,
+    ),
+    (
+        "pass-through",
+        r#"curl -s -b /tmp/gateway-demo.cookies "$WEB/api/links?limit=2" -H 'X-CSRF: 1'"#,
+    ),
+    (
+        "log out",
+        r#"curl -si -b /tmp/gateway-demo.cookies -X POST "$WEB/bff/logout" -H 'X-CSRF: 1'"#,
+    ),
+];
+
+const REFUSED: Lines = &[
+    ("no credential: 401", r#"curl -si "$MOBILE/links/x7Kp2""#),
+    (
+        "a key with a typing mistake: 401 without a look-up",
+        r#"curl -si "$PARTNER/v1/links" -H "X-API-Key: plk_test_wrong""#,
+    ),
+    (
+        "21 new links at once: the last is refused with 429 and Retry-After",
+        r#"for i in $(seq 21); do curl -s -o /dev/null -w '%{http_code} ' "$MOBILE/links" -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"target_url":"https://example.com/"}'; done; echo"#,
+    ),
+    (
+        "a spoofed identity is dropped: still your own name",
+        r#"curl -s "$MOBILE/dashboard?fields=profile" -H "Authorization: Bearer $TOKEN" -H 'X-User-ID: 4823' -H 'X_User_Role: admin'"#,
+    ),
+    (
+        "past the gateway: 401, the signed assertion is missing",
+        r#"curl -si "$LINK_SERVICE/links/x7Kp2" -H 'X-Auth-Verified: true' -H 'X-User-ID: 4821'"#,
+    ),
+    ("no such route: 404", r#"curl -si "$MOBILE/nothing" -H "Authorization: Bearer $TOKEN""#),
+    (
+        "no such method: 405 with Allow",
+        r#"curl -si -X PUT "$MOBILE/links" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    (
+        "a foreign page's preflight: 403",
+        r#"curl -si -X OPTIONS "$WEB/api/links" -H 'Origin: https://evil.example' -H 'Access-Control-Request-Method: GET'"#,
+    ),
+];
+
+const OPERATOR: Lines = &[
+    ("ready?", r#"curl -si "$ADMIN/readyz""#),
+    ("metrics", r#"curl -s "$ADMIN/metrics" | grep -E '_(count|total)[{ ]'"#),
+    ("the configuration in force, secrets masked", r#"curl -s "$ADMIN/config""#),
+    ("one JSON line for each request", "tail -n 3 target/demo/*/mobile-bff.log"),
+];

@@ -1,0 +1,248 @@
+//! The harness: a platform and its three gateways for one test, on free ports, in this process.
+//!
+//! Read in this order: [`Builder`] says what differs from the sample, [`Harness`] is what runs,
+//! [`GatewayUnderTest`] one gateway with its lines.
+//!
+//! When a test ends, everything that was written down is searched for credentials; a test that
+//! leaks one fails, whatever it was about.
+
+mod builder;
+mod client;
+mod gateway;
+mod leaks;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use gateway_core::auth::api_key::{ApiKey, Environment, KeyPrefix};
+use gateway_core::clock::Clock;
+use serde_json::{Value, json};
+
+pub use self::builder::Builder;
+pub use self::client::{JsonBody, Request, json_of};
+pub use self::gateway::GatewayUnderTest;
+use crate::platform::user::{DEMO_EMAIL, DEMO_PASSWORD};
+use crate::platform::{Fault, Running, SeenRequest, Service};
+
+/// The session cookie's name in the sample's configuration.
+pub const COOKIE: &str = "__Host-Http-sid";
+
+/// A platform with its gateways.
+#[derive(Debug)]
+pub struct Harness {
+    /// The browser's gateway.
+    pub web: GatewayUnderTest,
+    /// The apps' gateway.
+    pub mobile: GatewayUnderTest,
+    /// The integrators' gateway.
+    pub partner: GatewayUnderTest,
+    /// A client without cookies, proxies or redirects.
+    pub client: reqwest::Client,
+    /// An access token of user 4821; empty without a user service.
+    pub token: String,
+    /// A session id of user 4821; empty without a user service.
+    pub session: String,
+    services: Vec<(Service, Running)>,
+    keys: Vec<(&'static str, String)>,
+    secrets: Vec<String>,
+    clock: Clock,
+    _directory: tempfile::TempDir,
+}
+
+impl Harness {
+    /// The sample as it is.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// The sample with differences.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    async fn log_in_everywhere(&mut self) {
+        if self.service(Service::User).is_none() {
+            return;
+        }
+        self.token = self.log_in(DEMO_EMAIL).await;
+        let answer = self.web_log_in().await;
+        let cookie = answer.headers()["set-cookie"].to_str().expect("ASCII");
+        let id = cookie.split([';', '=']).nth(1).expect("a value");
+        self.session = id.to_owned();
+    }
+
+    /// An access token of a sample user.
+    pub async fn log_in(&self, email: &str) -> String {
+        let body = json!({ "email": email, "password": DEMO_PASSWORD });
+        let answer = self.mobile.post("/auth/login").json_body(&body).send().await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 200, "login of {email}");
+        json_of(answer).await["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// What logs user 4821 in.
+    #[must_use]
+    pub fn login_body(&self) -> Value {
+        json!({ "email": DEMO_EMAIL, "password": DEMO_PASSWORD })
+    }
+
+    /// A login of user 4821 at the browser's gateway.
+    pub async fn web_log_in(&self) -> reqwest::Response {
+        let request = self.web.post("/auth/login").json_body(&self.login_body());
+        request.send().await.expect("an answer")
+    }
+
+    /// The claims of [`Harness::token`].
+    #[must_use]
+    pub fn claims(&self) -> Value {
+        let payload = self.token.split('.').nth(1).expect("three segments");
+        let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).expect("base64url");
+        serde_json::from_slice(&payload).expect("JSON")
+    }
+
+    /// `GET` as user 4821's app.
+    pub async fn mobile_get(&self, path: &str) -> reqwest::Response {
+        let request = self.mobile.get(path).bearer_auth(&self.token);
+        request.send().await.expect("an answer")
+    }
+
+    /// `GET` as a partner of that tier.
+    pub async fn partner_get(&self, path: &str, tier: &str) -> reqwest::Response {
+        let request = self.partner.get(path).bearer_auth(self.key(tier));
+        request.send().await.expect("an answer")
+    }
+
+    /// `GET` as user 4821's browser.
+    pub async fn web_get(&self, path: &str) -> reqwest::Response {
+        self.web_send("GET", path, &[]).await
+    }
+
+    /// Any request as user 4821's browser.
+    pub async fn web_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Response {
+        let mut request = self.web.request(method, path).header("Cookie", self.cookie());
+        request = request.header("X-CSRF", "1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("an answer")
+    }
+
+    /// The cookie of [`Harness::session`].
+    #[must_use]
+    pub fn cookie(&self) -> String {
+        format!("{COOKIE}={}", self.session)
+    }
+
+    /// A partner's key by its tier; `second` is another key of the pro partner's.
+    #[must_use]
+    pub fn key(&self, tier: &str) -> String {
+        let key = self.keys.iter().find(|(known, _)| *known == tier);
+        key.expect("a tier of the harness").1.clone()
+    }
+
+    /// Every secret the platform was started with.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        self.secrets.clone()
+    }
+
+    fn service(&self, service: Service) -> Option<&Running> {
+        self.services.iter().find(|(known, _)| *known == service).map(|(_, running)| running)
+    }
+
+    fn running(&self, service: Service) -> &Running {
+        self.service(service).expect("the service runs in this test")
+    }
+
+    /// Where a service listens.
+    #[must_use]
+    pub fn service_url(&self, service: Service) -> String {
+        self.running(service).url()
+    }
+
+    /// How many requests a service has had, other than for keys.
+    #[must_use]
+    pub fn calls(&self, service: Service) -> usize {
+        self.running(service).calls()
+    }
+
+    /// How many requests a service has had for a path.
+    #[must_use]
+    pub fn calls_of(&self, service: Service, path: &str) -> usize {
+        self.running(service).calls_of(path)
+    }
+
+    /// The last request a service has had.
+    #[must_use]
+    pub fn last_request(&self, service: Service) -> SeenRequest {
+        self.running(service).last_request().expect("the service was called")
+    }
+
+    /// The lines a service has written.
+    #[must_use]
+    pub fn service_lines(&self, service: Service) -> Vec<Value> {
+        self.running(service).lines()
+    }
+
+    /// Waits until a service has had more requests than `before`.
+    pub async fn until_called(&self, service: Service, before: usize) {
+        self.running(service).called_since(before).await;
+    }
+
+    /// Makes a service's next requests fail; JSON of a [`Fault`].
+    pub fn fault(&self, service: Service, fault: &str) {
+        let fault: Fault = serde_json::from_str(fault).expect("a fault");
+        self.running(service).fault(fault);
+    }
+
+    /// The user service signs new tokens with a new key.
+    pub fn rotate_keys(&self) {
+        self.running(Service::User).rotate_keys();
+    }
+
+    /// Moves the manual clock of the gateways and services.
+    pub fn advance(&self, length: Duration) {
+        self.clock.advance(length);
+    }
+}
+
+/// A program of this workspace, beside the tests' own; built first where it is not yet.
+#[must_use]
+pub fn program(name: &str) -> std::path::PathBuf {
+    static BUILT: std::sync::Once = std::sync::Once::new();
+    BUILT.call_once(|| {
+        let mut cargo = std::process::Command::new("cargo");
+        cargo.args(["build", "--quiet", "--locked", "--workspace", "--bins", "--examples"]);
+        let status = cargo.current_dir(crate::verify::repository()).status();
+        assert!(status.is_ok_and(|status| status.success()), "the programs cannot be built");
+    });
+    let test = std::env::current_exe().expect("this program");
+    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    profile.join(name)
+}
+
+/// A token of the right shape that nobody has signed.
+#[must_use]
+pub fn unknown_token() -> String {
+    let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = part(json!({ "alg": "ES256", "typ": "at+jwt", "kid": "key-00000000" }));
+    let claims = part(json!({
+        "iss": "https://users.example.com", "aud": "https://api.example.com", "sub": "4821",
+        "user_id": 4821, "iat": 1_700_000_000, "exp": 4_000_000_000_u64,
+    }));
+    format!("{header}.{claims}.{}", BASE64_URL_SAFE_NO_PAD.encode([7_u8; 64]))
+}
+
+/// A key of the right shape that nobody was issued.
+#[must_use]
+pub fn unknown_key() -> String {
+    let prefix = KeyPrefix::parse("plk").expect("a prefix");
+    ApiKey::generate(&prefix, Environment::Live).expose().to_owned()
+}
