@@ -36,7 +36,7 @@ pub struct Admin {
 ///
 /// # Errors
 ///
-/// When the address cannot be bound.
+/// What the operating system says when connections can no longer be accepted.
 pub async fn serve(
     admin: Admin,
     listener: TcpListener,

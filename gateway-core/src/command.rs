@@ -75,6 +75,8 @@ pub struct Kit<'a> {
 /// Runs the command line of a gateway.
 #[must_use]
 pub fn run(gateway: &dyn Gateway) -> ExitCode {
+    // Before anything takes time: the parent may end at any moment.
+    let parent = std::os::unix::process::parent_id();
     let matches = match command_line(gateway).try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
@@ -88,8 +90,8 @@ pub fn run(gateway: &dyn Gateway) -> ExitCode {
     };
     match matches.subcommand() {
         Some(("serve", arguments)) => {
-            let stops_with_parent = arguments.get_flag("stop-with-parent");
-            serve_until_told(gateway, &loaded, stops_with_parent)
+            let parent = arguments.get_flag("stop-with-parent").then_some(parent);
+            serve_until_told(gateway, &loaded, parent)
         }
         Some(("check", _)) => check(gateway, &loaded),
         Some((_, arguments)) => gateway.run_command(arguments, &loaded),
@@ -144,7 +146,11 @@ fn check(gateway: &dyn Gateway, loaded: &Loaded) -> ExitCode {
     }
 }
 
-fn serve_until_told(gateway: &dyn Gateway, loaded: &Loaded, stops_with_parent: bool) -> ExitCode {
+fn serve_until_told(
+    gateway: &dyn Gateway,
+    loaded: &Loaded,
+    stops_with_parent: Option<u32>,
+) -> ExitCode {
     let options = Options { stops_with_parent, ..Options::default() };
     let failed = match start(gateway, loaded, options) {
         Ok(running) => match running.until_signalled() {

@@ -96,7 +96,7 @@ impl Endpoints {
         S::Future: Send + 'static,
     {
         let limited = tower::ServiceBuilder::new()
-            .map_response(IntoResponse::into_response)
+            .map_response(|response: http::Response<_>| explained(response.into_response()))
             .layer(RequestBodyLimitLayer::new(BODY_SIZE_MAX))
             .map_request(|request: Request<_>| request.map(axum::body::Body::new))
             .service(service);
@@ -114,6 +114,15 @@ impl Endpoints {
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.keys().copied()
     }
+}
+
+/// The layer's own answer to a body that is announced as too long has no problem in it.
+fn explained(mut response: Response) -> Response {
+    let is_too_large = response.status() == StatusCode::PAYLOAD_TOO_LARGE;
+    if is_too_large && response.extensions().get::<Refused>().is_none() {
+        response.extensions_mut().insert(Refused::from(BodyUnusable::TooLarge));
+    }
+    response
 }
 
 /// What the pipeline has found out, for a handler.

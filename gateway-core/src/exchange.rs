@@ -5,7 +5,7 @@
 //! Not here: how each field is decided (the policies), the order of the steps (`pipeline`).
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -22,12 +22,11 @@ use crate::trace_context::TraceContext;
 pub struct Exchange {
     /// The request's public name.
     pub request_id: RequestId,
-    /// The head as the client sent it; after the guard, as the services may see it.
+    /// The head as the client sent it. What of it services may see is decided where they are
+    /// called.
     pub head: Parts,
     /// The normalised path: matching, limits and upstream all use this one.
     pub path: Box<str>,
-    /// The other end of the connection.
-    pub peer: SocketAddr,
     /// The client's address: the peer's, or what listed proxies say.
     pub client: IpAddr,
     /// When the request's head had arrived.

@@ -18,6 +18,7 @@
 //! Not here: how each step decides (the policies), what a route says (`site`).
 
 mod admit;
+mod authorize;
 mod calls;
 mod core;
 mod forward;

@@ -23,27 +23,6 @@ pub enum Scheme {
     ApiKey,
 }
 
-impl Scheme {
-    /// The word used in configuration, records and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Jwt => "jwt",
-            Self::ApiKey => "api_key",
-        }
-    }
-
-    /// The request header field that decides who is served, for `Vary`.
-    #[must_use]
-    pub const fn vary(self) -> &'static str {
-        match self {
-            Self::Session => "Cookie",
-            Self::Jwt | Self::ApiKey => "Authorization",
-        }
-    }
-}
-
 /// A text of an identity: 1 to 255 visible ASCII characters, ready to be a header value.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdentityText(HeaderValue);

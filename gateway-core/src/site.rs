@@ -36,7 +36,7 @@ use crate::error::Refusal;
 use crate::guard::ceilings::Ceilings;
 use crate::guard::spoofed_headers::SpoofedHeaders;
 use crate::metric::{Label, Metrics};
-use crate::principal::Scheme;
+use crate::principal::{IdentityText, Scheme};
 use crate::routing::RouteTable;
 use crate::security_headers::SecurityHeaders;
 use crate::transform::request::RequestTransform;
@@ -97,6 +97,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// How callers prove who they are; `None` for a public route.
     pub scheme: Option<Scheme>,
+    /// Scopes that a token or key must have.
+    pub scopes: Vec<IdentityText>,
     /// Limits charged before anybody is identified.
     pub limits_by_address: Vec<Limit>,
     /// Limits charged once the caller is known, or known to be anonymous.

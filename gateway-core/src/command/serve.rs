@@ -42,13 +42,13 @@ pub struct Options {
     pub access_log: Option<Destination>,
     /// Who is shown each exchange as its answer leaves.
     pub observer: Option<Observer>,
-    /// Whether to stop when the process that started this one has ended.
-    pub stops_with_parent: bool,
+    /// Stop as well when this process, which started this one, has ended.
+    pub stops_with_parent: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Clock::system(), access_log: None, observer: None, stops_with_parent: false }
+        Self { clock: Clock::system(), access_log: None, observer: None, stops_with_parent: None }
     }
 }
 
@@ -147,11 +147,12 @@ pub struct Running {
     address: SocketAddr,
     admin: SocketAddr,
     drain: watch::Sender<bool>,
+    over: watch::Sender<bool>,
     server: server::Running,
     access_log: AccessLog,
     core: Arc<Core>,
     background: Runtime,
-    stops_with_parent: bool,
+    stops_with_parent: Option<u32>,
 }
 
 /// Starts a gateway.
@@ -186,18 +187,30 @@ pub fn start(
         readiness: Arc::new(Readiness::default()),
     });
     let (drain, drains) = watch::channel(false);
+    // Probes must be able to see a drain, so the admin listener outlives it.
+    let (over, is_over) = watch::channel(false);
     let page = Admin {
         core: Arc::clone(&core),
         configuration: loaded.render().into(),
         token: platform.admin.token.clone(),
     };
-    background.spawn(admin::serve(page, listener, drains.clone()));
+    background.spawn(admin::serve(page, listener, is_over));
     let address = server.local_addr();
     let server = serve(server, &core, &access_log, &drains)?;
     core.readiness.serving();
     tracing::info!(gateway = gateway.name(), %address, %admin, "serving");
     let stops_with_parent = options.stops_with_parent;
-    Ok(Running { address, admin, drain, server, access_log, core, background, stops_with_parent })
+    Ok(Running {
+        address,
+        admin,
+        drain,
+        over,
+        server,
+        access_log,
+        core,
+        background,
+        stops_with_parent,
+    })
 }
 
 fn bind_admin(
@@ -304,8 +317,7 @@ impl Running {
     ///
     /// [`ServerFailed`] when a core had ended by a panic.
     pub fn until_signalled(self) -> Result<(), ServerFailed> {
-        let stops_with_parent = self.stops_with_parent;
-        self.background.block_on(signalled(stops_with_parent));
+        self.background.block_on(signalled(self.stops_with_parent));
         self.stop()
     }
 
@@ -319,6 +331,7 @@ impl Running {
         self.drain.send_replace(true);
         let drained = self.server.join();
         self.access_log.close();
+        self.over.send_replace(true);
         self.background.shutdown_background();
         tracing::info!(cut = drained.as_ref().map_or(0, |drained| drained.cut), "stopped");
         drained.map(drop)
@@ -326,7 +339,7 @@ impl Running {
 }
 
 /// SIGTERM, Ctrl-C, or the end of the process that started this one.
-async fn signalled(stops_with_parent: bool) {
+async fn signalled(parent: Option<u32>) {
     let terminated = async {
         use tokio::signal::unix::{SignalKind, signal};
         match signal(SignalKind::terminate()) {
@@ -337,13 +350,13 @@ async fn signalled(stops_with_parent: bool) {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         () = terminated => {}
-        () = parent_ended(), if stops_with_parent => {}
+        () = ended(parent) => {}
     }
 }
 
-/// An orphan is given to another parent.
-async fn parent_ended() {
-    let parent = std::os::unix::process::parent_id();
+/// Until this process has another parent than that: an orphan is given to somebody else.
+async fn ended(parent: Option<u32>) {
+    let Some(parent) = parent else { return std::future::pending().await };
     while std::os::unix::process::parent_id() == parent {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::identify;
+use super::{authorize, identify};
 use crate::body::Body;
 use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
@@ -51,7 +51,7 @@ pub(super) async fn admit<'a>(
 
     // Before the consumer's limits: a refusal costs nothing of them.
     exchange.steps.take(Step::Authorize);
-    authorize(route, exchange)?;
+    authorize::authorize(site, route, exchange)?;
 
     exchange.steps.take(Step::LimitConsumer);
     charge(core, &route.limits_by_consumer, exchange, &mut applied)?;
@@ -82,15 +82,6 @@ fn find<'a>(site: &'a Site, exchange: &mut Exchange) -> Result<&'a Route, Refuse
     // The route may allow less than the listener.
     Ceilings { body_size_max: route.body_size_max, ..site.ceilings }.check(&exchange.head)?;
     Ok(route)
-}
-
-/// Step 7. Whoever comes to a route with a scheme has been identified, or was refused; what a
-/// principal may do there is the services' decision.
-fn authorize(route: &Route, exchange: &Exchange) -> Result<(), Refused> {
-    if route.scheme.is_some() && exchange.principal.is_none() {
-        return Err(identify::NobodyIdentified.into());
-    }
-    Ok(())
 }
 
 /// Steps 5 and 8: all of `limits`, or none.

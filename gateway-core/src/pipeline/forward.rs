@@ -5,13 +5,14 @@ mod aggregate;
 mod local;
 mod pass_through;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::Response;
+use http::{Response, StatusCode};
 
 use super::Worker;
 use crate::body::Body;
-use crate::error::Refused;
+use crate::error::{Refusal, Refused};
 use crate::exchange::Exchange;
 use crate::guard::body::LimitedBody;
 use crate::site::{Action, Route, Site};
@@ -32,5 +33,22 @@ pub(super) async fn forward(
         }
         Action::Aggregate(view) => aggregate::compose(worker, site, view, exchange).await,
         Action::Local(endpoint) => local::answer(worker, site, endpoint, exchange, body).await,
+    }
+}
+
+/// The answer was not ready in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was not ready within the deadline")]
+pub(super) struct DeadlineExceeded;
+
+impl Refusal for DeadlineExceeded {
+    fn status(&self) -> StatusCode {
+        StatusCode::GATEWAY_TIMEOUT
+    }
+    fn code(&self) -> &'static str {
+        "deadline_exceeded"
+    }
+    fn detail(&self) -> Cow<'static, str> {
+        "The answer was not ready in time. Try again.".into()
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::exchange::Exchange;
 use crate::pipeline::Worker;
+use crate::site::RouteMetrics;
 
 /// The status in the record of a request whose client left before there was an answer: no client
 /// ever sees it. The number is nginx's.
@@ -41,6 +42,8 @@ impl Drop for InFlight {
         // Whom the client did not want to wait for any longer, as far as is known.
         record.upstream = record.latency;
         core.metrics.active_requests.dec();
+        let route = record.route.as_deref().unwrap_or("none");
+        RouteMetrics::new(route).observe(&core.metrics, CLIENT_LEFT, record.latency);
         self.worker.lines.write(record);
     }
 }

@@ -38,7 +38,6 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, peer: SocketAddr)
     Exchange {
         request_id,
         path: Box::default(),
-        peer,
         client,
         started,
         deadline: started.after(site.deadline),

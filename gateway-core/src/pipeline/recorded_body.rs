@@ -75,7 +75,8 @@ impl HttpBody for RecordedBody {
                 }
             }
             Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(error = %error, "an answer broke off");
+                let request_id = this.closing.as_ref().map(|closing| closing.record.request_id);
+                tracing::warn!(?request_id, error = %error, "an answer broke off");
                 this.close(Some("upstream_broke_off"));
             }
             Poll::Ready(None) => this.close(None),

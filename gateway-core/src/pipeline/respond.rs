@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Method, Response, header};
+use http_body::Body as _;
 
 use super::recorded_body::Closing;
 use super::{InFlight, RecordedBody, Worker};
@@ -34,6 +35,9 @@ pub(super) fn respond(
         Err(refused) => refuse(&worker, exchange, &refused),
     };
     finish(site, route, exchange, &mut response);
+    if exchange.head.method == Method::HEAD {
+        leave_body(&mut response);
+    }
     let mut record = exchange.record.take();
     record.status = response.status().as_u16();
     let closing = Closing {
@@ -59,6 +63,16 @@ fn refuse(worker: &Worker, exchange: &mut Exchange, refused: &Refused) -> Respon
         tracing::debug!(request_id, code, reason = %refused, "refused");
     }
     refused.to_response(&exchange.request_id).map(Body::from)
+}
+
+/// A `HEAD` has the head of a `GET`, the length of its body included, and no body.
+fn leave_body(response: &mut Response<Body>) {
+    let length = response.body().size_hint().exact();
+    *response.body_mut() = Body::empty();
+    let headers = response.headers_mut();
+    if let Some(length) = length.filter(|&length| length > 0) {
+        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
 }
 
 fn finish(

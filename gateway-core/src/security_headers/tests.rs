@@ -115,7 +115,6 @@ fn an_answer_varies_by_what_identified_its_caller() {
         let mut headers = HeaderMap::new();
         vary(&mut headers, scheme);
         assert_eq!(headers["vary"], expected);
-        assert!(expected.starts_with(scheme.vary()));
     };
     check(Scheme::Session, "Cookie, Origin, Accept, Accept-Encoding");
     check(Scheme::Jwt, "Authorization, Origin, Accept, Accept-Encoding");

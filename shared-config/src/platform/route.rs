@@ -25,6 +25,9 @@ pub struct Route {
     pub scheme: Option<Scheme>,
     /// Why callers need not prove who they are.
     pub public: Option<String>,
+    /// Scopes that a token or key must have, all of them.
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// Why no limit applies, not even the inherited ones.
     pub unlimited: Option<String>,
     /// Limits, added to the inherited ones.

@@ -59,7 +59,7 @@ impl GatewayUnderTest {
                 let steps = Arc::clone(&steps);
                 move |exchange| steps.lock().expect("no panic").push(exchange.steps.numbers())
             })),
-            stops_with_parent: false,
+            stops_with_parent: None,
         };
         // A gateway blocks on a runtime of its own, which a thread of a test's runtime may not.
         let started = std::thread::scope(|scope| {

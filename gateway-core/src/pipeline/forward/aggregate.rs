@@ -27,6 +27,8 @@ pub(super) async fn compose(
 ) -> Result<Response<Body>, Refused> {
     exchange.steps.take(Step::TransformRequest);
     let view: &View = &aggregate.view;
+    // A part may name a header of the request; what clients may not say is not among them.
+    site.spoofed_headers.strip(&mut exchange.head.headers);
     let caller = SiteCaller { worker, site, context: CallContext::of(exchange) };
     let inputs = Inputs {
         principal: exchange.principal.as_deref(),

@@ -1,16 +1,16 @@
 //! An endpoint of the gateway's own answers: login, push tokens, webhook endpoints.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, header};
 use tower::ServiceExt as _;
 
 use crate::body::Body;
 use crate::endpoint::{Endpoint, EndpointContext};
-use crate::error::{Refusal, Refused};
+use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
 use crate::pipeline::calls::joined;
+use crate::pipeline::forward::DeadlineExceeded;
 use crate::pipeline::{CallContext, ServiceCalls, Worker};
 use crate::site::{LocalEndpoint, Site};
 
@@ -71,22 +71,5 @@ async fn call(
     match endpoint.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
-    }
-}
-
-/// The endpoint did not answer in time.
-#[derive(Debug, thiserror::Error)]
-#[error("the gateway's own endpoint did not answer within the deadline")]
-struct DeadlineExceeded;
-
-impl Refusal for DeadlineExceeded {
-    fn status(&self) -> StatusCode {
-        StatusCode::GATEWAY_TIMEOUT
-    }
-    fn code(&self) -> &'static str {
-        "deadline_exceeded"
-    }
-    fn detail(&self) -> Cow<'static, str> {
-        "The answer was not ready in time. Try again.".into()
     }
 }

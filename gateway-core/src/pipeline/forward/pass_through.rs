@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::error::{Refusal, Refused};
 use crate::exchange::{Exchange, Step};
 use crate::pipeline::Worker;
 use crate::pipeline::calls::{self, CallContext};
+use crate::pipeline::forward::DeadlineExceeded;
 use crate::security_headers;
 use crate::site::{Proxy, Service, Site};
 use crate::transform::Values;
-use crate::upstream::{self, Answer};
+use crate::upstream::{self, Answer, CallFailed};
 
 /// Passes the request on, and the answer back.
 pub(super) async fn pass_through(
@@ -26,7 +28,9 @@ pub(super) async fn pass_through(
 ) -> Result<Response<Body>, Refused> {
     let service = site.service(proxy.service)?;
     exchange.steps.take(Step::TransformRequest);
-    let request = request(site, proxy, exchange, body).await?;
+    let time_left = exchange.deadline.since(worker.core.clock.now());
+    let request = timeout(time_left, request(site, proxy, exchange, body));
+    let request = request.await.map_err(|_| DeadlineExceeded)??;
     exchange.record.upstream_service = Some(Arc::clone(&service.name));
 
     exchange.steps.take(Step::Call);
@@ -34,11 +38,17 @@ pub(super) async fn pass_through(
     let started = worker.core.clock.now();
     let answer = calls::call(worker, site, service, &context, request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
-    exchange.record.attempts = answer.as_ref().map_or(1, |answer| answer.attempts);
+    exchange.record.attempts = match &answer {
+        Ok(answer) => answer.attempts,
+        Err(CallFailed::Busy(_)) => 0,
+        Err(_) => 1,
+    };
     let answer = answer?;
 
     exchange.steps.take(Step::TransformResponse);
-    response(proxy, service, answer).await
+    let time_left = exchange.deadline.since(worker.core.clock.now());
+    let response = timeout(time_left, response(proxy, service, answer));
+    response.await.map_err(|_| DeadlineExceeded)?
 }
 
 /// Step 9: the request as the service wants it. Credentials stay with the gateway.

@@ -7,9 +7,10 @@ use shared_config::platform;
 use super::limits::Limits;
 use super::{Report, views};
 use crate::endpoint::Endpoints;
-use crate::principal::Scheme;
+use crate::principal::{IdentityText, Scheme};
 use crate::routing::{Pattern, RouteTable};
-use crate::site::{Action, LocalEndpoint, Proxy, Route, RouteMetrics};
+use crate::site::limits::LimitKey;
+use crate::site::{Action, Limit, LocalEndpoint, Proxy, Route, RouteMetrics};
 use crate::transform::InvalidTransform;
 use crate::transform::header_edits::HeaderRules;
 use crate::transform::request::{RequestRules, RequestTransform};
@@ -86,8 +87,10 @@ impl<'a> Routes<'_, 'a> {
             Some(local) => self.local(name, local, &pattern),
             None => self.proxy(name, route, &pattern),
         };
-        let (Some(action), Some((by_address, by_consumer))) =
-            (action, self.limits_of(&access(platform, name, route, service)))
+        let access = access(platform, name, route, service);
+        let scopes = self.scopes(name, &route.scopes);
+        let (Some(action), Some(scopes), Some((by_address, by_consumer))) =
+            (action, scopes, self.limits_of(&access))
         else {
             return;
         };
@@ -95,7 +98,8 @@ impl<'a> Routes<'_, 'a> {
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         let compiled = Route {
             name: name.into(),
-            scheme: scheme(&access(platform, name, route, service)),
+            scheme: scheme(&access),
+            scopes,
             limits_by_address: by_address,
             limits_by_consumer: by_consumer,
             deadline: deadline.unwrap_or(platform.policy.deadline).get(),
@@ -114,16 +118,32 @@ impl<'a> Routes<'_, 'a> {
         self.report.keep(&path, text, reason)
     }
 
-    pub(super) fn limits_of(
-        &mut self,
-        access: &Access<'_>,
-    ) -> Option<(Vec<crate::site::Limit>, Vec<crate::site::Limit>)> {
+    fn scopes(&mut self, name: &str, written: &[String]) -> Option<Vec<IdentityText>> {
+        let scopes = written.iter().map(|text| {
+            self.report.keep(&["routes", name, "scopes"], text, IdentityText::parse(text))
+        });
+        scopes.collect()
+    }
+
+    /// The route's limits, its own and inherited. Some must hold for its callers: a limit of
+    /// consumers means nothing where nobody is identified.
+    pub(super) fn limits_of(&mut self, access: &Access<'_>) -> Option<(Vec<Limit>, Vec<Limit>)> {
         let inherited =
             if access.is_unlimited { &[][..] } else { access.inherited_limits.as_slice() };
         let names = inherited.iter().copied().chain(access.own_limits);
         let limits = self.limits.of_route(names, self.found.len());
         let path = [access.section, access.name, "limits"];
-        self.report.keep(&path, &access.own_limits.join(", "), limits)
+        let (by_address, by_consumer) =
+            self.report.keep(&path, &access.own_limits.join(", "), limits)?;
+        let callers = if access.is_public { LimitKey::Anonymous } else { LimitKey::Consumer };
+        let holds = !by_address.is_empty() || by_consumer.iter().any(|one| one.key() == callers);
+        if !holds && !access.is_unlimited {
+            let reason = "hold for nobody who comes here: name one with `key = \"address\"`, or with \
+                          `anonymous` on a public route and `consumer` on any other";
+            self.report.add(&path, &access.own_limits.join(", "), reason);
+            return None;
+        }
+        Some((by_address, by_consumer))
     }
 
     fn local(&mut self, name: &str, local: &str, pattern: &Pattern) -> Option<Action> {

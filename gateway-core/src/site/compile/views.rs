@@ -51,17 +51,19 @@ fn add_view<'a>(
     };
     let compiled = View::compile(&source, Arc::new(plan));
     let compiled = compiled.map_err(|errors| note(routes, &errors)).ok();
-    let access = access(platform, name, view);
+    let (access, written_deadline) = (access(platform, name, view), view.deadline);
     let (Some(view), Some((by_address, by_consumer))) = (compiled, routes.limits_of(&access))
     else {
         return;
     };
+    let deadline = written_deadline.unwrap_or(platform.policy.deadline);
     let route = Route {
         name: name.into(),
         scheme: scheme(&access),
+        scopes: Vec::new(),
         limits_by_address: by_address,
         limits_by_consumer: by_consumer,
-        deadline: platform.policy.deadline.get(),
+        deadline: deadline.get(),
         body_size_max: platform.server.body_size_max.bytes(),
         action: Action::Aggregate(Box::new(Aggregate { view, label: Label::from(aggregate) })),
         metrics: Arc::new(RouteMetrics::new(name)),

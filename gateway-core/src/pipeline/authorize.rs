@@ -1,0 +1,55 @@
+//! Step 7: may they. The gate knows scopes; what a principal may do with a thing is the service's
+//! decision.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::identify::NobodyIdentified;
+use crate::error::{Refusal, Refused};
+use crate::exchange::Exchange;
+use crate::principal::{IdentityText, Scheme};
+use crate::site::{Route, Site};
+
+/// Lets the caller pass who has every scope that the route asks for.
+///
+/// A session stands for its user, and has no scopes; a key without scopes is good for everything
+/// that the gateway offers.
+pub(super) fn authorize(site: &Site, route: &Route, exchange: &Exchange) -> Result<(), Refused> {
+    if route.scheme.is_none() {
+        return Ok(());
+    }
+    let principal = exchange.principal.as_deref().ok_or(NobodyIdentified)?;
+    let has_all = || route.scopes.iter().all(|scope| principal.scopes.contains(scope));
+    match principal.scheme {
+        Scheme::Session => Ok(()),
+        Scheme::Jwt => match &site.jwt {
+            Some(scheme) => Ok(scheme.require_scopes(principal, &route.scopes)?),
+            None => Err(NobodyIdentified.into()),
+        },
+        Scheme::ApiKey if principal.scopes.is_empty() || has_all() => Ok(()),
+        Scheme::ApiKey => Err(ScopeMissing(route.scopes.clone()).into()),
+    }
+}
+
+/// An API key lacks a scope that the route asks for.
+#[derive(Debug, thiserror::Error)]
+#[error("the API key lacks a scope that the route asks for")]
+struct ScopeMissing(Vec<IdentityText>);
+
+impl Refusal for ScopeMissing {
+    fn status(&self) -> StatusCode {
+        StatusCode::FORBIDDEN
+    }
+    fn code(&self) -> &'static str {
+        "insufficient_scope"
+    }
+    fn detail(&self) -> Cow<'static, str> {
+        "This route needs scopes that the API key does not have; see `required_scopes`.".into()
+    }
+    fn add_members(&self, members: &mut Map<String, Value>) {
+        let scopes = self.0.iter().map(|scope| Value::from(scope.as_str())).collect();
+        members.insert("required_scopes".to_owned(), Value::Array(scopes));
+    }
+}
