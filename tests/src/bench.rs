@@ -18,7 +18,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, value_parser};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::proxies::Proxies;
 use self::report::{Report, Sample};
@@ -35,14 +36,16 @@ struct Options {
     #[arg(value_enum, default_value_t = Workload::Pass)]
     workload: Workload,
     /// Measured rounds of each peer.
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
+    // The longest run of all peers fits into the 15 minutes that its token lives.
+    #[arg(long, value_name = "1-20", default_value_t = 7, value_parser = value_parser!(u32).range(1..=20))]
+    rounds: u32,
     /// Seconds of each round.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, value_name = "2-10", default_value_t = 2, value_parser = value_parser!(u64).range(2..=10))]
     seconds: u64,
     /// Connections that call, each as soon as it has its answer.
-    #[arg(long, default_value_t = 32)]
-    connections: usize,
+    // Every peer keeps as many to the service.
+    #[arg(long, value_name = "1-64", default_value_t = 32, value_parser = value_parser!(u32).range(1..=64))]
+    connections: u32,
     /// Write the table into docs/performance.md.
     #[arg(long)]
     write_docs: bool,
@@ -74,7 +77,22 @@ pub fn run() -> Result<()> {
         return pin();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(measure(&options))
+    runtime.block_on(async {
+        tokio::select! {
+            outcome = measure(&options) => outcome,
+            outcome = told_to_stop() => outcome.and_then(|()| bail!("stopped before its end")),
+        }
+    })
+}
+
+/// Ctrl-C or SIGTERM: the peers must end with this program.
+async fn told_to_stop() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }
 
 /// Starts this program again: optimised, and on processor 1.
@@ -83,7 +101,7 @@ fn pin() -> Result<()> {
         bail!("needs two processors: one for the proxy, one for the load");
     }
     proxies::find("taskset", "apt-get install util-linux")?;
-    proxies::find("nginx", "apt-get install nginx-light")?;
+    proxies::find_nginx()?;
     eprintln!("bench-gateways: building the gateway and this program with optimisation …");
     let built = Command::new("cargo")
         .args(["build", "--release", "--quiet", "--locked"])
@@ -106,22 +124,24 @@ fn pin() -> Result<()> {
 }
 
 async fn measure(options: &Options) -> Result<()> {
-    let mut proxies = Proxies::start().await?;
+    let proxies = Proxies::start().await?;
     let length = Duration::from_secs(options.seconds);
+    let mut served = Vec::new();
     for proxy in proxies.all() {
         // Connections, caches and branch predictors get warm; not measured.
-        load::run(proxy, options.connections, Duration::from_secs(1)).await?;
+        served.push(load::run(proxy, options.connections, Duration::from_secs(1)).await?);
     }
     let mut report = Report::new(options.workload.name());
     for round in 1..=options.rounds {
         eprintln!("bench-gateways: round {round} of {} …", options.rounds);
-        for proxy in proxies.all() {
+        for (proxy, served_so_far) in proxies.all().iter().zip(&mut served) {
             let before = cpu::of_process(proxy.process)?;
             let served = load::run(proxy, options.connections, length).await?;
             let spent = cpu::of_process(proxy.process)?.saturating_sub(before);
             report.add(proxy.name, Sample::new(spent, served, length));
+            *served_so_far += served;
         }
     }
-    proxies.stop().await;
+    proxies.stop(&served)?;
     report.finish(options.write_docs)
 }

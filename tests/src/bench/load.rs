@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::proxies::Proxy;
 
 /// Calls a proxy for `length`; how many requests were answered with 200.
-pub(super) async fn run(proxy: &Proxy, connections: usize, length: Duration) -> Result<u64> {
+pub(super) async fn run(proxy: &Proxy, connections: u32, length: Duration) -> Result<u64> {
     let until = Instant::now() + length;
     let mut callers = JoinSet::new();
     for _ in 0..connections {

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use gateway_core::clock::Clock;
 use serde_json::{Map, Value, json};
 
+use super::proxies;
 use crate::verify::repository;
 
 /// The peer that all others are compared with.
@@ -69,10 +71,11 @@ impl Report {
         let rows = self.rows();
         let table = table(&rows);
         let where_and_when = format!(
-            "Workload `{}`, {}, {}, by `cargo bench-gateways -- {0}`.",
+            "Workload `{}`, {}, {}, by `{}`.",
             self.workload,
             machine(),
             Clock::system().wall().to_string().get(..10).unwrap_or_default(),
+            command(std::env::args().skip(1)),
         );
         println!("{where_and_when}\n\n{table}");
         let file = repository().join("target/bench-gateways.json");
@@ -147,14 +150,39 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
+/// Processor, kernel and nginx. All processors count: this program is held on one of them.
 fn machine() -> String {
-    let model = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    let model = model.unwrap_or_else(|| "unknown processor".to_owned());
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{model} ({processors} processor(s) visible to the load)")
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{}, Linux {}, {}", processors_of(&processors), kernel.trim(), nginx_version())
+}
+
+fn processors_of(text: &str) -> String {
+    let values = |name| {
+        text.lines().filter_map(move |line| {
+            let (key, value) = line.split_once(':')?;
+            (key.trim() == name).then(|| value.trim())
+        })
+    };
+    let model = values("model name").next().unwrap_or("unknown processor");
+    format!("{model} ({} processors)", values("processor").count())
+}
+
+/// `nginx/1.22.1`, as it says itself.
+fn nginx_version() -> String {
+    let said =
+        proxies::find_nginx().and_then(|nginx| Ok(Command::new(nginx).arg("-v").output()?));
+    let said = said.map(|said| String::from_utf8_lossy(&said.stderr).into_owned());
+    said.ok().and_then(|said| said.split_whitespace().nth(2).map(str::to_owned)).unwrap_or_default()
+}
+
+/// What was typed.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let arguments: Vec<String> = arguments.collect();
+    if arguments.is_empty() {
+        return "cargo bench-gateways".to_owned();
+    }
+    format!("cargo bench-gateways -- {}", arguments.join(" "))
 }
 
 /// The text with another block between the marks.
@@ -199,6 +227,23 @@ mod tests {
         let text = format!("before {START}\nold\n{END} after");
         assert_eq!(replaced(&text, "new\n"), Some(format!("before {START}\nnew\n{END} after")));
         assert_eq!(replaced("no marks", "new"), None);
+    }
+
+    #[test]
+    fn a_machine_is_its_processors_model_and_how_many_there_are() {
+        let text =
+            "processor\t: 0\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\nmodel name\t: AMD EPYC\n";
+        assert_eq!(processors_of(text), "AMD EPYC (2 processors)");
+        assert_eq!(processors_of(""), "unknown processor (0 processors)");
+    }
+
+    #[test]
+    fn the_command_is_shown_as_it_was_typed() {
+        let check = |typed: &str, expected: &str| {
+            assert_eq!(command(typed.split_whitespace().map(str::to_owned)), expected);
+        };
+        check("", "cargo bench-gateways");
+        check("pass --rounds 9", "cargo bench-gateways -- pass --rounds 9");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// The path whose answer is the head that has arrived, to see what a proxy has made of it.
+pub(super) const SEEN: &str = "/links/seen";
+
 /// Starts answering on a free port.
 pub(super) async fn start() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -20,7 +23,7 @@ pub(super) async fn start() -> Result<SocketAddr> {
 
 async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let answer = answer();
+    let link = link();
     let mut buffer = vec![0; 16 * 1024];
     let mut filled = 0;
     loop {
@@ -30,22 +33,35 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
         }
         filled += read;
         // Requests have no body here: a head is a request.
-        if buffer[..filled].ends_with(b"\r\n\r\n") {
-            stream.write_all(&answer).await?;
+        let head = &buffer[..filled];
+        if head.ends_with(b"\r\n\r\n") {
+            if is_for_seen(head) {
+                stream.write_all(&answer("text/plain", head)).await?;
+            } else {
+                stream.write_all(&link).await?;
+            }
             filled = 0;
         }
     }
 }
 
+fn is_for_seen(head: &[u8]) -> bool {
+    let target = head.strip_prefix(b"GET ");
+    target.is_some_and(|target| target.starts_with(SEEN.as_bytes()))
+}
+
 /// A link of the sample platform, filled up to 1 KiB.
-fn answer() -> Vec<u8> {
+fn link() -> Vec<u8> {
     let start = r#"{"id":"x7Kp2","owner_id":"4821","target_url":"https://example.com/","note":""#;
     let body = format!("{start}{}\"}}", "x".repeat(1_024 - start.len() - 2));
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    [head, body].concat().into_bytes()
+    answer("application/json", body.as_bytes())
+}
+
+fn answer(kind: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 #[cfg(test)]
@@ -53,8 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_head_that_arrived_is_shown_on_one_path_only() {
+        assert!(is_for_seen(b"GET /links/seen HTTP/1.1\r\n\r\n"));
+        assert!(!is_for_seen(b"GET /links/x7Kp2 HTTP/1.1\r\nReferer: /links/seen\r\n\r\n"));
+    }
+
+    #[test]
     fn the_body_is_one_kibibyte_of_json() {
-        let answer = String::from_utf8(answer()).expect("UTF-8");
+        let answer = String::from_utf8(link()).expect("UTF-8");
         let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
         assert_eq!(body.len(), 1_024);
         serde_json::from_str::<serde_json::Value>(body).expect("JSON");
