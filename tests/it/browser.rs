@@ -211,6 +211,29 @@ async fn every_answer_varies_by_origin_and_carries_the_security_headers() {
 }
 
 #[tokio::test]
+async fn refusals_of_every_kind_can_be_read_by_the_listed_page() {
+    let layer = "[limits.links-read]\nrate = \"1/min\"\n";
+    let builder = Harness::builder().without(Service::Billing).layer("web-bff", layer);
+    let harness = builder.start().await;
+    let origin = ("Origin", "http://localhost:5173");
+    harness.web_get("/api/links/x7Kp2").await;
+    let long = format!("/api/links?{}", "x".repeat(9_000));
+    for (path, status) in
+        [("/api/links/x7Kp2", 429), ("/api/billing/usage", 502), (&*long, 414), ("/api/;", 400)]
+    {
+        let answer = harness.web_send("GET", path, &[origin]).await;
+        assert_eq!(answer.status(), status);
+        let allowed = answer.headers().get("access-control-allow-origin");
+        assert_eq!(allowed.map(reqwest::header::HeaderValue::as_bytes), Some(origin.1.as_bytes()));
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    }
+    let anonymous = harness.web.get("/bff/user").header(origin.0, origin.1).send().await;
+    let anonymous = anonymous.expect("an answer");
+    assert_eq!(anonymous.status(), 401);
+    assert_eq!(anonymous.headers()["access-control-allow-origin"], origin.1);
+}
+
+#[tokio::test]
 async fn answers_of_cookie_routes_are_never_for_shared_caches() {
     let harness = Harness::start().await;
     for path in ["/api/links?limit=1", "/api/dashboard", "/bff/user"] {

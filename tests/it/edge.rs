@@ -87,7 +87,23 @@ async fn a_head_request_has_the_head_of_a_get_and_no_body() {
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(answer.headers()["content-type"], "application/json", "{path}");
+        assert!(answer.headers().contains_key("content-length"), "{path}");
         assert!(answer.bytes().await.expect("a body").is_empty(), "{path}");
+        let line = harness.mobile.line_of(path).await;
+        assert_eq!((&line["method"], &line["code"]), (&json!("HEAD"), &json!(null)), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_method_host_and_path_decides_which_rules_hold() {
+    let harness = Harness::start().await;
+    for (path, agent) in [
+        ("/links/x7Kp2?public=true", "kube-probe/1.30"),
+        ("/links/x7Kp2?/.well-known/jwks.json", "GoogleHC/1.0"),
+        ("/links/x7Kp2?x=/auth/login", "health"),
+    ] {
+        let answer = harness.mobile.get(path).header("User-Agent", agent).send().await;
+        assert_eq!(answer.expect("an answer").status(), 401, "{path}");
     }
 }
 

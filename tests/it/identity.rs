@@ -44,6 +44,12 @@ async fn a_spoofed_header_behind_many_others_is_still_dropped() {
     let mut headers: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "1")).collect();
     headers.push(("X-User-Role", "admin"));
     assert_eq!(seen(&harness, &headers, "x-user-role").await.as_deref(), Some("editor"));
+    let mut request = harness.mobile.get("/links/x7Kp2").bearer_auth(&harness.token);
+    for number in 0..150 {
+        request = request.header(format!("X-Filler-{number}"), "1");
+    }
+    let answer = request.header("X-User-Role", "admin").send().await.expect("an answer");
+    assert_eq!(answer.status(), 431, "more than it will look through");
 }
 
 #[tokio::test]
@@ -160,6 +166,29 @@ async fn a_sixth_service_is_six_lines_and_inherits_everything() {
     let seen = harness.last_request(Service::Link);
     assert_eq!(seen.header("x-user-id"), Some("4821"), "the identity headers");
     assert!(seen.header("x-gateway-assertion").is_some(), "the assertion");
+}
+
+#[tokio::test]
+async fn a_route_may_ask_for_scopes_and_a_refusal_names_them_and_costs_nothing() {
+    let platform = "[routes.audit]\nmatch = \"GET /audit/{id}\"\nservice = \"link-service\"\n\
+                    rewrite = \"/links/{id}\"\nscopes = [\"audit:read\"]\n\
+                    [routes.audit-known]\nmatch = \"GET /known/{id}\"\nservice = \"link-service\"\n\
+                    rewrite = \"/links/{id}\"\nscopes = [\"links:read\"]\n";
+    let layer =
+        "[limits.consumer]\nrate = { free = \"1/min\", pro = \"1/min\", partner = \"1/min\" }\n";
+    let builder = Harness::builder().platform_layer(platform).layer("mobile-bff", layer);
+    let harness = builder.start().await;
+    for _ in 0..3 {
+        let refused = harness.mobile_get("/audit/x7Kp2").await;
+        assert_eq!(refused.status(), 403);
+        let challenge = refused.headers()["www-authenticate"].to_str().expect("ASCII").to_owned();
+        assert!(
+            challenge.contains(r#"error="insufficient_scope", scope="audit:read""#),
+            "{challenge}"
+        );
+    }
+    assert_eq!(harness.calls(Service::Link), 0);
+    assert_eq!(harness.mobile_get("/known/x7Kp2").await.status(), 200);
 }
 
 #[tokio::test]

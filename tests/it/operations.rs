@@ -94,6 +94,13 @@ async fn each_way_a_service_fails_has_its_status_code_line_and_metric() {
         let line = harness.mobile.line_with(&id).await;
         assert_eq!((&line["code"], &line["status"]), (&json!(code), &json!(status)), "{fault}");
         assert_eq!(line["upstream_service"], "link-service", "{fault}");
+        let metrics = harness.mobile.metrics().await;
+        for expected in [
+            format!("gateway_refusals_total{{code=\"{code}\"}} 1"),
+            format!("duration_seconds_count{{service=\"link-service\",outcome=\"{code}\"}} 1"),
+        ] {
+            assert!(metrics.contains(&expected), "{expected} is missing in\n{metrics}");
+        }
     }
     // A failure of the service's own keeps its status, and its words stay inside.
     harness.fault(Service::Link, r#"{"next":1,"status":503}"#);
@@ -124,7 +131,18 @@ async fn a_shutdown_turns_readiness_off_finishes_what_is_in_flight_and_loses_no_
     let slow = harness.mobile.get("/links/x7Kp2").bearer_auth(&harness.token).send();
     let slow = tokio::spawn(slow);
     harness.until_called(Service::Link, 0).await;
-    let lines = harness.mobile.stop().await;
+    let stopping = harness.mobile.stop();
+    let seen = async {
+        loop {
+            let ready = harness.client.get(format!("{}/readyz", harness.mobile.admin)).send().await;
+            let ready = ready.expect("the admin listener outlives the drain");
+            if ready.status() == 503 {
+                return json_of(ready).await;
+            }
+        }
+    };
+    let (lines, ready) = tokio::join!(stopping, seen);
+    assert_eq!(ready["reasons"][0]["code"], "draining");
     assert_eq!(slow.await.expect("no panic").expect("an answer").status(), 200);
     assert!(lines.iter().any(|line| line["path"] == "/links/x7Kp2" && line["status"] == 200));
     let refused = harness.mobile.get("/links/x7Kp2").send().await;

@@ -1,7 +1,10 @@
 //! The order of the pipeline's steps, as requests take them.
 
+use gateway_core::command::{Gateway, Kit};
+use gateway_core::endpoint::Endpoints;
 use serde_json::json;
-use tests::harness::{GatewayUnderTest, Harness, JsonBody as _, Request};
+use shared_config::Diagnostics;
+use tests::harness::{GatewayUnderTest, Harness, JsonBody as _, Request, json_of};
 
 /// Sends a request and compares the numbers of the steps it took (ARCHITECTURE.md).
 async fn check(gateway: &GatewayUnderTest, request: Request, status: u16, steps: &[u32]) {
@@ -33,4 +36,54 @@ async fn a_request_takes_the_steps_in_their_order_and_a_refusal_skips_to_the_ans
     let preflight = preflight.header("Origin", "http://localhost:5173");
     let preflight = preflight.header("Access-Control-Request-Method", "GET");
     check(&harness.web, preflight, 204, &[2, 3, 4, 13]).await;
+}
+
+/// A gateway with an endpoint that panics.
+struct Panicking;
+
+impl Gateway for Panicking {
+    fn name(&self) -> &'static str {
+        "panicking"
+    }
+
+    fn endpoints(&self, _: &Kit<'_>) -> Result<Endpoints, Diagnostics> {
+        let panics = || async {
+            if true {
+                panic!("as the test wants");
+            }
+        };
+        Ok(Endpoints::new().handler("panic", panics).handler("work", || async { "works" }))
+    }
+}
+
+const PANICKING: &str = r#"
+[gateway]
+name = "panicking"
+[limits.all]
+key = "address"
+rate = "1000/s"
+[policy]
+limits = ["all"]
+[routes.panic]
+match = "GET /panic"
+local = "panic"
+public = "a test"
+[routes.work]
+match = "GET /work"
+local = "work"
+public = "a test"
+"#;
+
+#[tokio::test]
+async fn a_panic_in_one_request_is_that_requests_500_and_nobody_elses() {
+    let gateway = GatewayUnderTest::of_text(&Panicking, PANICKING);
+    let answer = gateway.get("/panic").send().await.expect("an answer");
+    assert_eq!(answer.status(), 500);
+    let problem = json_of(answer).await;
+    assert_eq!(problem["code"], "internal_error");
+    assert!(!problem.to_string().contains("as the test wants"));
+    let line = gateway.line_with(problem["request_id"].as_str().expect("an id")).await;
+    assert_eq!((&line["status"], &line["code"]), (&json!(500), &json!("internal_error")));
+    assert_eq!(gateway.get("/work").send().await.expect("an answer").status(), 200);
+    assert!(gateway.metrics().await.contains("gateway_panics_total 1"));
 }

@@ -213,6 +213,27 @@ impl Harness {
     }
 }
 
+/// Whatever a test was about: what it has made everybody write down must hold no credential.
+impl Drop for Harness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let mut known: Vec<&str> = self.secrets.iter().map(String::as_str).collect();
+        known.extend(self.keys.iter().map(|(_, key)| key.as_str()));
+        known.extend([self.token.as_str(), self.session.as_str(), DEMO_PASSWORD]);
+        known.retain(|secret| secret.len() >= 16);
+        let gateways = [&self.web, &self.mobile, &self.partner];
+        let written = gateways.map(|gateway| (gateway.name, gateway.text()));
+        let services = self.services.iter();
+        let services =
+            services.map(|(service, running)| (service.name(), format!("{:?}", running.lines())));
+        for (who, text) in written.into_iter().chain(services) {
+            leaks::check(who, &text, &known);
+        }
+    }
+}
+
 /// A program of this workspace, beside the tests' own; built first where it is not yet.
 #[must_use]
 pub fn program(name: &str) -> std::path::PathBuf {

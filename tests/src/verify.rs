@@ -43,6 +43,7 @@ pub fn run() -> Result<bool> {
     for check in checks(&root, &installed) {
         outcomes.push(perform(check)?);
     }
+    outcomes.push(no_secret_in_logs(&root));
     report(&outcomes);
     Ok(outcomes.iter().all(|outcome| outcome.passed))
 }
@@ -111,6 +112,23 @@ fn runs_without_secrets(command: &mut Command) -> Result<bool> {
         println!("verify: the output above holds a credential: {kind}");
     }
     Ok(child.wait()?.success() && leaked.is_none())
+}
+
+/// What the demos of the tests have written down, gateways and services alike.
+fn no_secret_in_logs(root: &Path) -> Outcome {
+    let started = Instant::now();
+    let mut passed = true;
+    let folders = std::fs::read_dir(root.join("target/demo")).into_iter().flatten().flatten();
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten());
+    for file in files.flatten().map(|file| file.path()) {
+        let is_log = file.extension().is_some_and(|ending| ending == "log");
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        if let Some(kind) = find_secret(&text).filter(|_| is_log) {
+            println!("verify: {} holds a credential: {kind}", file.display());
+            passed = false;
+        }
+    }
+    Outcome { name: "logs", passed, took: started.elapsed() }
 }
 
 fn report(outcomes: &[Outcome]) {

@@ -48,7 +48,11 @@ pub(super) fn print(layout: &Layout, credentials: &Credentials, without: &[Strin
             let _ = write!(page, "# {words}\n{line}\n");
         }
     }
-    let _ = write!(page, "\nCtrl-C stops everything.\n");
+    let _ = write!(
+        page,
+        "\nA service stopped: start again with `cargo demo -- --without billing-service`, and look at\n\
+         the dashboards and their Aggregate-Status.\n\nCtrl-C stops everything.\n"
+    );
     println!("{page}");
 }
 
@@ -69,6 +73,7 @@ fn variables(page: &mut String, layout: &Layout, credentials: &Credentials) {
         set("TOKEN", &tokens.access_token);
         set("REFRESH_TOKEN", &tokens.refresh_token);
     }
+    set("KEY_UNKNOWN", &crate::harness::unknown_key());
     for (tier, key) in &credentials.keys {
         set(&format!("KEY_{}", tier.to_uppercase()), key);
     }
@@ -158,6 +163,10 @@ const WEB: Lines = &[
 
 const REFUSED: Lines = &[
     ("no credential: 401", r#"curl -si "$MOBILE/links/x7Kp2""#),
+    (
+        "a key of the right shape that nobody was issued: 401",
+        r#"curl -si "$PARTNER/v1/links" -H "X-API-Key: $KEY_UNKNOWN""#,
+    ),
     (
         "a key with a typing mistake: 401 without a look-up",
         r#"curl -si "$PARTNER/v1/links" -H "X-API-Key: plk_test_wrong""#,

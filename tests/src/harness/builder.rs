@@ -208,7 +208,7 @@ impl Builder {
 
 /// Ports of this run. A service that was left out is where nothing listens.
 fn layer(gateway: &str, services: &[(Service, Running)]) -> String {
-    let mut text = "[log]\nlevel = \"error\"\n\n[server]\nlisten = \"127.0.0.1:0\"\ncores = 1\n\n\
+    let mut text = "[log]\nlevel = \"error,gateway_core=debug,web_bff=debug\"\n\n[server]\nlisten = \"127.0.0.1:0\"\ncores = 1\n\n\
                     [admin]\nlisten = \"127.0.0.1:0\"\n"
         .to_owned();
     let url_of = |service| {

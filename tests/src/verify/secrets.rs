@@ -14,6 +14,9 @@ pub fn find_secret(text: &str) -> Option<&'static str> {
     if has_after(text, "whsec_", 32) {
         return Some("a webhook secret");
     }
+    if has_after(text, "rt_", 32) {
+        return Some("a refresh token");
+    }
     if has_after(text, "__Host-Http-sid=", 22) {
         return Some("a session id");
     }
@@ -25,8 +28,9 @@ fn has_token(text: &str) -> bool {
     text.match_indices("eyJ").any(|(at, _)| {
         let segments = text.get(at..).unwrap_or_default();
         let token = segments.split(|letter: char| !is_base64url(letter) && letter != '.').next();
-        let mut parts = token.unwrap_or_default().split('.');
-        parts.clone().count() >= 3 && parts.all(|part| part.len() >= 8)
+        // A sentence may end behind a token, with a dot of its own.
+        let parts: Vec<&str> = token.unwrap_or_default().split('.').take(3).collect();
+        parts.len() == 3 && parts.iter().all(|part| part.len() >= 8)
     })
 }
 
@@ -53,7 +57,8 @@ mod tests {
         let key = format!("plk_live_{}", "a".repeat(38));
         let secret = format!("whsec_{}", "A".repeat(44));
         let session = format!("__Host-Http-sid={}", "s".repeat(22));
-        for text in [&dotted, &key, &secret, &session] {
+        let (ended, refresh) = (format!("{dotted}."), format!("rt_{}", "0".repeat(32)));
+        for text in [&dotted, &ended, &key, &secret, &session, &refresh] {
             assert!(find_secret(&format!("{{\"a\":\"{text}\"}}")).is_some(), "{text}");
         }
     }
