@@ -74,7 +74,17 @@ async fn ready(State(admin): State<Admin>) -> Response {
     let core = &admin.core;
     let reasons = core.readiness.reasons(&core.key_sources.missing());
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": reasons.is_empty(), "reasons": reasons }))).into_response()
+    // Detail only: old keys still verify.
+    let ages: serde_json::Map<String, serde_json::Value> = core
+        .key_sources
+        .ages(core.clock.now())
+        .into_iter()
+        .map(|(issuer, age)| (issuer.to_string(), json!(age.map(|age| age.as_secs()))))
+        .collect();
+    let detail = json!({
+        "ready": reasons.is_empty(), "reasons": reasons, "keys_confirmed_s_ago": ages,
+    });
+    (status, Json(detail)).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

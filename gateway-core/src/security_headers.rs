@@ -6,12 +6,7 @@
 //!
 //! Not here: CORS (`cors`), cookies (`auth::session`).
 
-use std::fmt;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use rand::RngExt as _;
 
 use crate::header::vary_on;
 use crate::principal::Scheme;
@@ -79,7 +74,7 @@ impl SecurityHeaders {
     /// Puts the fields on an answer, whatever it is. `is_https` says how the client connected.
     ///
     /// A policy for content that stands there already is kept: one of the gateway's own pages set
-    /// it, with the nonce of its scripts.
+    /// it.
     pub fn apply(&self, headers: &mut HeaderMap, is_https: bool) {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         headers.insert(header::REFERRER_POLICY, self.referrer_policy.clone());
@@ -108,42 +103,6 @@ fn is_page(headers: &HeaderMap) -> bool {
         essence.eq_ignore_ascii_case(b"text/html")
             || essence.eq_ignore_ascii_case(b"application/xhtml+xml")
     })
-}
-
-/// Marks the scripts and styles of one answer as the page's own. Never use one for two answers.
-pub struct Nonce([u8; 16]);
-
-impl Nonce {
-    /// A new nonce.
-    #[must_use]
-    pub fn generate() -> Self {
-        Self(rand::rng().random())
-    }
-
-    /// The `Content-Security-Policy` of the page that carries this nonce.
-    #[must_use]
-    pub fn to_policy(&self) -> HeaderValue {
-        let policy = format!(
-            "default-src 'none'; script-src 'nonce-{self}'; style-src 'self' 'nonce-{self}'; \
-             img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
-             base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-        );
-        // Base64 between fixed words is always a header value; CSP_DATA would allow nothing.
-        HeaderValue::try_from(policy).unwrap_or(CSP_DATA)
-    }
-}
-
-/// The text for the `nonce` attribute.
-impl fmt::Display for Nonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&STANDARD.encode(self.0))
-    }
-}
-
-impl fmt::Debug for Nonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Nonce(…)")
-    }
 }
 
 /// What a service may not say to a client: who it thinks the user is, what it is made of, and

@@ -11,7 +11,7 @@ async fn the_admin_listener_answers_probes_metrics_and_the_configuration_in_forc
     let harness = Harness::start().await;
     for (path, expected) in [
         ("/livez", "ok"),
-        ("/readyz", r#""ready":true"#),
+        ("/readyz", r#""keys_confirmed_s_ago":{"user-service":0},"ready":true"#),
         ("/metrics", "http_server_request_duration_seconds"),
         ("/config", "[services.link-service]"),
     ] {

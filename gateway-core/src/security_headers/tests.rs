@@ -60,14 +60,8 @@ fn only_a_page_may_load_anything_and_none_may_be_framed() {
 }
 
 #[test]
-fn a_page_of_ours_keeps_the_policy_with_its_nonce() {
-    let (one, other) = (Nonce::generate(), Nonce::generate());
-    assert_ne!(one.to_string(), other.to_string());
-    let policy = one.to_policy();
-    let text = policy.to_str().expect("ASCII");
-    assert!(text.contains(&format!("script-src 'nonce-{one}';")), "{text}");
-    assert!(text.contains("frame-ancestors 'none'") && !text.contains("unsafe"), "{text}");
-
+fn a_page_of_ours_keeps_its_own_policy() {
+    let policy = HeaderValue::from_static("script-src 'self'");
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
