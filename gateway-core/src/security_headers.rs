@@ -8,7 +8,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::header::vary_on;
+use crate::header::{HOP_BY_HOP, vary_on};
 use crate::principal::Scheme;
 
 /// What is configured, as it is written.
@@ -117,10 +117,20 @@ const DROPPED: [HeaderName; 5] = [
 const DROPPED_TEXTS: [&str; 3] = ["x-powered-by", "x-aspnet-version", "x-runtime"];
 const DROPPED_PREFIXES: [&str; 3] = ["x-user-", "x-internal-", "access-control-"];
 
-/// Takes from a service's answer what its client must not see.
+/// Takes from a service's answer what its client must not see, and what was said for the service's
+/// own connection only (RFC 9110 §7.6.1).
 pub fn strip_internal(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| *name != header::CONTENT_LENGTH)
+        .collect();
     let is_dropped = |name: &&HeaderName| {
         DROPPED.contains(name)
+            || HOP_BY_HOP.contains(&name.as_str())
+            || named.contains(name)
             || DROPPED_TEXTS.contains(&name.as_str())
             || DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
     };

@@ -146,3 +146,23 @@ fn a_value_that_cannot_be_sent_is_refused_when_it_is_configured() {
     let without = SecurityHeadersConfig { hsts: String::new(), ..config() };
     assert!(SecurityHeaders::build(&without).is_ok());
 }
+
+#[test]
+fn what_holds_for_the_services_connection_ends_there() {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("connection", "keep-alive, X-Hop"),
+        ("keep-alive", "timeout=5"),
+        ("x-hop", "1"),
+        ("transfer-encoding", "chunked"),
+        ("trailer", "x-checksum"),
+        ("content-length", "3"),
+        ("etag", "\"a\""),
+    ] {
+        headers.append(name, HeaderValue::from_static(value));
+    }
+    strip_internal(&mut headers);
+    let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["content-length", "etag"]);
+}

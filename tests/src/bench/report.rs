@@ -154,7 +154,17 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 fn machine() -> String {
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{}, Linux {}, {}", processors_of(&processors), kernel.trim(), nginx_version())
+    format!(
+        "{}, Linux {}, {}",
+        processors_of(&processors),
+        kernel_version(&kernel),
+        nginx_version()
+    )
+}
+
+/// `6.1.0`, without what a distribution adds.
+fn kernel_version(release: &str) -> &str {
+    release.trim().split('-').next().unwrap_or_default()
 }
 
 fn processors_of(text: &str) -> String {
@@ -189,7 +199,7 @@ fn command(arguments: impl Iterator<Item = String>) -> String {
 fn replaced(text: &str, block: &str) -> Option<String> {
     let (before, rest) = text.split_once(START)?;
     let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{START}\n{block}{END}{after}"))
+    Some(format!("{before}{START}\n{block}\n{END}{after}"))
 }
 
 #[cfg(test)]
@@ -225,7 +235,7 @@ mod tests {
     #[test]
     fn the_block_in_the_document_is_replaced_and_nothing_else() {
         let text = format!("before {START}\nold\n{END} after");
-        assert_eq!(replaced(&text, "new\n"), Some(format!("before {START}\nnew\n{END} after")));
+        assert_eq!(replaced(&text, "new\n"), Some(format!("before {START}\nnew\n\n{END} after")));
         assert_eq!(replaced("no marks", "new"), None);
     }
 

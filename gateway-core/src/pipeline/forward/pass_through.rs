@@ -63,6 +63,8 @@ async fn request(
     // Kept for the answer's CORS headers.
     exchange.head.headers.extend(origin.map(|origin| (header::ORIGIN, origin)));
     site.spoofed_headers.strip(&mut headers);
+    // The client has been told to go on by the time its body is read.
+    headers.remove(header::EXPECT);
     let values = Values {
         params: &exchange.params,
         principal: exchange.principal.as_deref(),
