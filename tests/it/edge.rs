@@ -59,6 +59,7 @@ async fn what_is_too_long_has_its_status() {
     let body = json!({ "target_url": "x".repeat(1_100_000) });
     let answer = request.json_body(&body).send().await.expect("an answer");
     assert_eq!(answer.status(), 413);
+    assert_eq!(answer.headers()["connection"], "close");
     assert_eq!(harness.calls(Service::Link), 0);
 }
 

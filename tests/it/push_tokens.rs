@@ -68,6 +68,7 @@ async fn what_cannot_be_a_push_token_is_refused_with_the_member_named() {
     let (status, problem) =
         send(&harness, "POST", &harness.token, Some(&registration(&"x".repeat(70_000)))).await;
     assert_eq!((status, &problem["code"]), (413, &json!("body_too_large")));
+    // The rest of that body was never read: the answer said that its connection ends.
     let request = harness.mobile.post(PATH).bearer_auth(&harness.token).body("{");
     let answer = request.header("Content-Type", "application/json").send().await;
     assert_eq!(answer.expect("an answer").status(), 400);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, Response, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::recorded_body::Closing;
@@ -62,7 +62,15 @@ fn refuse(worker: &Worker, exchange: &mut Exchange, refused: &Refused) -> Respon
     } else {
         tracing::debug!(request_id, code, reason = %refused, "refused");
     }
-    refused.to_response(&exchange.request_id).map(Body::from)
+    let mut response = refused.to_response(&exchange.request_id).map(Body::from);
+    let is_body_unread =
+        matches!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+    if is_body_unread {
+        // The rest of the body is never read, so no further request can follow it; a client that
+        // is not told would send one into a closed connection.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// A `HEAD` has the head of a `GET`, the length of its body included, and no body.

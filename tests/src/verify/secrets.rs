@@ -14,7 +14,7 @@ pub fn find_secret(text: &str) -> Option<&'static str> {
     if has_after(text, "whsec_", 32) {
         return Some("a webhook secret");
     }
-    if has_after(text, "rt_", 32) {
+    if has_refresh_token(text) {
         return Some("a refresh token");
     }
     if has_after(text, "__Host-Http-sid=", 22) {
@@ -31,6 +31,14 @@ fn has_token(text: &str) -> bool {
         // A sentence may end behind a token, with a dot of its own.
         let parts: Vec<&str> = token.unwrap_or_default().split('.').take(3).collect();
         parts.len() == 3 && parts.iter().all(|part| part.len() >= 8)
+    })
+}
+
+/// `rt_` and 32 hex digits, as the sample user service issues them.
+fn has_refresh_token(text: &str) -> bool {
+    text.match_indices("rt_").any(|(at, found)| {
+        let rest = text.get(at + found.len()..).unwrap_or_default();
+        rest.chars().take_while(char::is_ascii_hexdigit).take(32).count() == 32
     })
 }
 
@@ -72,6 +80,7 @@ mod tests {
             "eyJ",
             "eyJ.a.b",
             "test a_session_cookie_is_refused ... ok",
+            "test a_required_part_that_fails_fails_the_answer_without_the_services_words ... ok",
         ] {
             assert_eq!(find_secret(text), None, "{text}");
         }
