@@ -122,14 +122,17 @@ impl GatewayUnderTest {
         self.request("POST", path)
     }
 
-    /// A `GET` of a path that no client library would send, byte for byte: status and body.
+    /// A `GET` of a path that no client library would send, byte for byte: status and answer.
     pub async fn raw_get(&self, path: &str, token: &str) -> (u16, String) {
+        let authorization = format!("Authorization: Bearer {token}\r\n");
+        self.raw(&format!("GET {path} HTTP/1.1\r\n{authorization}Connection: close\r\n")).await
+    }
+
+    /// Any head, byte for byte but for `Host`; nothing follows it: status and answer.
+    pub async fn raw(&self, head: &str) -> (u16, String) {
         let host = self.url.strip_prefix("http://").expect("http");
         let mut stream = TcpStream::connect(host).await.expect("connected");
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
-             Connection: close\r\n\r\n"
-        );
+        let request = format!("{head}Host: {host}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("an answer");
