@@ -48,8 +48,15 @@ async fn services_still_authorise_and_a_user_sees_only_what_is_theirs() {
     let theirs = harness.mobile_get("/links/x7Kp2").await;
     assert_eq!(theirs.status(), 200);
     let token = harness.log_in("viewer@example.com").await;
-    let request = harness.mobile.get("/links/x7Kp2").bearer_auth(token);
-    assert_eq!(request.send().await.expect("an answer").status(), 404);
+    for path in ["/links/x7Kp2", "/analytics/links/x7Kp2"] {
+        let request = harness.mobile.get(path).bearer_auth(&token);
+        assert_eq!(request.send().await.expect("an answer").status(), 404, "{path}");
+    }
+    let admin = harness.log_in("admin@example.com").await;
+    for (path, status) in [("/links/x7Kp2?", 200), ("/links?owner=acme", 403)] {
+        let request = harness.mobile.get(path).bearer_auth(&admin);
+        assert_eq!(request.send().await.expect("an answer").status(), status, "{path}");
+    }
 }
 
 // ── Limits: per tier, per endpoint, per address, in one place ───────────────────────────────────

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::caller::{Caller, problem};
+use super::link;
 
 /// Its paths.
 pub fn router() -> Router {
@@ -34,13 +35,13 @@ fn total(days: &[Value]) -> u64 {
     days.iter().filter_map(|day| day["clicks"].as_u64()).sum()
 }
 
-/// Ids of links are five to seven letters and digits; anything else was never clicked.
-fn is_id(id: &str) -> bool {
-    (5..=7).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+/// Another's clicks do not exist for the caller; nor do those of a link nobody has clicked yet.
+fn is_theirs(caller: &Caller, id: &str) -> bool {
+    link::seeded_owner(id).is_some_and(|owner| caller.may_see(&owner))
 }
 
-async fn one(_: Caller, Path(id): Path<String>) -> Response {
-    if !is_id(&id) {
+async fn one(caller: Caller, Path(id): Path<String>) -> Response {
+    if !is_theirs(&caller, &id) {
         return problem(StatusCode::NOT_FOUND, "no_such_link");
     }
     let days = by_day(&id, 14);
@@ -61,10 +62,10 @@ struct Ids {
     ids: String,
 }
 
-async fn several(_: Caller, Query(Ids { ids }): Query<Ids>) -> Response {
+async fn several(caller: Caller, Query(Ids { ids }): Query<Ids>) -> Response {
     let results: Vec<Value> = ids
         .split(',')
-        .filter(|id| is_id(id))
+        .filter(|id| is_theirs(&caller, id))
         .map(|id| json!({ "id": id, "total": total(&by_day(id, 14)) }))
         .collect();
     Json(json!({ "results": results })).into_response()

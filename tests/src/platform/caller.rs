@@ -26,10 +26,14 @@ impl Caller {
         self.role.as_deref() != Some("viewer")
     }
 
-    /// Whether the caller may see what belongs to `owner`.
+    /// Whether the caller may see what belongs to `owner`: their own; an admin, the tenant's.
     #[must_use]
     pub fn may_see(&self, owner: &str) -> bool {
-        self.user_id == owner || self.role.as_deref() == Some("admin")
+        let is_of_tenant = || {
+            let tenant = super::user::tenant_of(owner);
+            tenant.is_some() && tenant == self.tenant.as_deref()
+        };
+        self.user_id == owner || (self.role.as_deref() == Some("admin") && is_of_tenant())
     }
 }
 

@@ -31,6 +31,8 @@ pub struct SeenRequest {
     pub path: String,
     /// The query, as received; empty without one.
     pub query: String,
+    /// Path and query, as received.
+    pub target: String,
     /// The header fields.
     pub headers: Vec<(String, String)>,
 }
@@ -146,12 +148,8 @@ impl Front {
 
     /// Who asks, by the assertion; the headers must say the same.
     fn caller(&self, seen: &SeenRequest) -> Result<Option<Caller>, AssertionRefused> {
-        let target = match seen.query.as_str() {
-            "" => seen.path.clone(),
-            query => format!("{}?{query}", seen.path),
-        };
         let (assertion, now) = (seen.header(ASSERTION), self.clock.wall());
-        let verified = self.verifier.verify(assertion, &seen.method, &target, now)?;
+        let verified = self.verifier.verify(assertion, &seen.method, &seen.target, now)?;
         if verified.user_id.as_deref() != seen.header("x-user-id") {
             return Err(AssertionRefused::Request);
         }
@@ -214,6 +212,7 @@ fn seen(request: &Request<Incoming>) -> SeenRequest {
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
+        target: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
         headers: fields.map(|(name, value)| (name.to_string(), text(value))).collect(),
     }
 }

@@ -66,6 +66,11 @@ const USERS: [User; 3] = [
     },
 ];
 
+/// The tenant of a user; partners have none.
+pub(super) fn tenant_of(id: &str) -> Option<&'static str> {
+    USERS.iter().find(|user| user.id.to_string() == id).map(|user| user.tenant)
+}
+
 /// Issues tokens, and publishes the keys to verify them by.
 #[derive(Debug)]
 pub struct Issuer {
