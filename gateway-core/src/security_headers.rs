@@ -119,12 +119,19 @@ const DROPPED_PREFIXES: [&str; 3] = ["x-user-", "x-internal-", "access-control-"
 
 /// Takes from a service's answer what its client must not see, and what was said for the service's
 /// own connection only (RFC 9110 §7.6.1).
+///
+/// A length beside a transfer coding is a lie that somebody may believe (RFC 9112 §6.3): the
+/// coding has decided where the body ended.
 pub fn strip_internal(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        // It stays unless a transfer coding has taken its place; nobody can name it away.
         .filter(|name| *name != header::CONTENT_LENGTH)
         .collect();
     let is_dropped = |name: &&HeaderName| {

@@ -4,6 +4,7 @@
 //! 127.0.0.1 and takes it down; see `tests::harness`.
 
 mod aggregation;
+mod answers;
 mod article;
 mod browser;
 mod command;

@@ -102,6 +102,10 @@ async fn response(
     head.headers.remove(header::SET_COOKIE);
     let body = if proxy.response.needs_body(&head.headers) {
         let whole = upstream::collect(body, service.body_size_max).await?;
+        if !whole.is_empty() {
+            // The body is at hand now, and says itself how long it is.
+            head.headers.remove(header::CONTENT_LENGTH);
+        }
         Body::from(proxy.response.apply(&mut head.headers, whole)?)
     } else {
         proxy.response.apply(&mut head.headers, Bytes::new())?;
