@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use tower::util::BoxCloneSyncService;
 use tower_http::limit::RequestBodyLimitLayer;
 
+use crate::body::BodyRefused;
 use crate::clock::Timestamp;
 use crate::error::{Refusal, Refused};
 use crate::exchange::RequestId;
@@ -182,13 +183,13 @@ pub struct NotIdentified;
 
 impl Refusal for NotIdentified {
     fn status(&self) -> StatusCode {
-        StatusCode::UNAUTHORIZED
+        StatusCode::INTERNAL_SERVER_ERROR
     }
     fn code(&self) -> &'static str {
-        "credential_missing"
+        "internal_error"
     }
     fn detail(&self) -> Cow<'static, str> {
-        "This route needs a credential.".into()
+        "The gateway is not configured for this request.".into()
     }
 }
 
@@ -288,7 +289,11 @@ async fn whole(body: axum::body::Body) -> Result<Bytes, Refused> {
         {
             Err(BodyUnusable::TooLarge.into())
         }
-        Err(error) => Err(BodyUnusable::BrokeOff(error).into()),
+        Err(error) => match BodyRefused::find(&error) {
+            // The guard has cut it off, and has said why.
+            Some(refused) => Err(refused.into()),
+            None => Err(BodyUnusable::BrokeOff(error).into()),
+        },
     }
 }
 

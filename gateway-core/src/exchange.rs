@@ -43,6 +43,8 @@ pub struct Exchange {
     pub trace: TraceContext,
     /// Whether the client's own connection is HTTPS.
     pub is_https: bool,
+    /// Whether the body may be longer than what is read of a request that is refused.
+    pub may_have_unread_body: bool,
     /// The steps taken, in order.
     pub steps: Steps,
     /// Header fields that the steps so far want on the answer, whatever it will be.

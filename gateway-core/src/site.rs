@@ -8,6 +8,7 @@
 //!
 //! Not here: state that outlives a site (`pipeline::Core`).
 
+mod challenges;
 pub mod compile;
 mod identity_headers;
 pub mod limits;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 use ipnet::IpNet;
 
+pub use self::challenges::Challenges;
 pub use self::compile::compile;
 pub use self::identity_headers::IdentityHeaders;
 pub use self::limits::Limit;
@@ -64,6 +66,12 @@ pub struct Site {
     pub deadline: Duration,
     /// What clients may not say.
     pub spoofed_headers: SpoofedHeaders,
+    /// Names that are the gateway's own: no service's answer passes on what stands under them.
+    pub reserved_headers: Vec<HeaderName>,
+    /// What an endpoint of the gateway's own must not hear from clients.
+    pub misleading_headers: SpoofedHeaders,
+    /// How callers are asked for each scheme's credential, for a 401 that does not say it.
+    pub challenges: Challenges,
     /// What services are told.
     pub identity_headers: IdentityHeaders,
     /// Where the assertion goes.
@@ -138,8 +146,10 @@ pub struct Aggregate {
 pub struct Proxy {
     /// Index into the site's services.
     pub service: usize,
-    /// Bytes of the gateway's prefix, which the service does not see.
-    pub prefix_length: usize,
+    /// The gateway's prefix, which the service does not see.
+    pub prefix: Box<str>,
+    /// Whether the service's paths are the consumer's, but for the prefix.
+    pub keeps_paths: bool,
     /// Step 9.
     pub request: RequestTransform,
     /// Step 12.

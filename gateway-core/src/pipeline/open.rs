@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::header;
 use http::request::Parts;
 
 use crate::exchange::{Exchange, RequestId, Step, Steps};
@@ -46,11 +47,25 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, peer: SocketAddr)
         principal: None,
         trace,
         is_https,
+        may_have_unread_body: may_have_unread_body(&head),
         steps,
         answer_headers: Vec::new(),
         record,
         head,
     }
+}
+
+/// Bytes of a body that are read along with the head, as good as always.
+const READ_ALONG: u64 = 4 * 1024;
+
+/// A refused request's body is not read. Where more of it may follow than has arrived with the
+/// head, the connection must end, and the client be told.
+fn may_have_unread_body(head: &Parts) -> bool {
+    let headers = &head.headers;
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.contains_key(header::EXPECT)
+        || length.is_some_and(|length| length.parse().is_ok_and(|length: u64| length > READ_ALONG))
 }
 
 /// The id that a listed proxy gave the request. Nobody else's is believed.

@@ -21,7 +21,6 @@ pub(super) fn respond(
     mut in_flight: InFlight,
     outcome: Result<Response<Body>, Refused>,
 ) -> Response<RecordedBody> {
-    in_flight.answered();
     let worker = Arc::clone(&in_flight.worker);
     let exchange = &mut in_flight.exchange;
     exchange.steps.take(Step::Respond);
@@ -38,15 +37,18 @@ pub(super) fn respond(
     if exchange.head.method == Method::HEAD {
         leave_body(&mut response);
     }
+    let started = exchange.started;
     let mut record = exchange.record.take();
     record.status = response.status().as_u16();
     let closing = Closing {
         streams_since: streams.then(|| worker.core.clock.now()),
         metrics: Arc::clone(route.map_or(&site.unrouted_metrics, |route| &route.metrics)),
         worker,
-        started: exchange.started,
+        started,
         record,
     };
+    // Only now: whatever fails before this still leaves a record.
+    in_flight.answered();
     response.map(|body| RecordedBody::new(body, Box::new(closing)))
 }
 
@@ -63,9 +65,9 @@ fn refuse(worker: &Worker, exchange: &mut Exchange, refused: &Refused) -> Respon
         tracing::debug!(request_id, code, reason = %refused, "refused");
     }
     let mut response = refused.to_response(&exchange.request_id).map(Body::from);
-    let is_body_unread =
+    let is_cut_off =
         matches!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
-    if is_body_unread {
+    if is_cut_off || exchange.may_have_unread_body {
         // The rest of the body is never read, so no further request can follow it; a client that
         // is not told would send one into a closed connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -89,10 +91,27 @@ fn finish(
     exchange: &mut Exchange,
     response: &mut Response<Body>,
 ) {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let is_public = route.is_some_and(|route| route.scheme.is_none());
     let headers = response.headers_mut();
+    if status == StatusCode::UNAUTHORIZED
+        && let Some(scheme) = route.and_then(|route| route.scheme)
+        && let Some(challenge) = site.challenges.of_scheme(scheme)
+    {
+        headers.entry(header::WWW_AUTHENTICATE).or_insert_with(|| challenge.clone());
+    }
     headers.insert(X_REQUEST_ID, exchange.request_id.to_header());
     for (name, value) in exchange.answer_headers.drain(..) {
-        headers.insert(name, value);
+        if name == header::SET_COOKIE {
+            headers.append(name, value);
+        } else {
+            headers.insert(name, value);
+        }
+    }
+    if is_error || (is_public && !exchange.head.method.is_safe()) {
+        // An error holds for one request; what a public route makes may be a credential.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if let Some(scheme) = route.and_then(|route| route.scheme) {
         security_headers::vary(headers, scheme);

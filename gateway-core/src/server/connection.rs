@@ -118,6 +118,7 @@ fn due<S>(core: &Core<S>, state: &State) -> Option<(Instant, End)> {
         Phase::Idle => settings.idle_timeout,
     };
     let due = state.since() + limit;
-    let drained = core.draining_since().map(|since| since + DRAIN_GRACE);
+    // From when it became idle: the end of its last answer may have come long after the drain.
+    let drained = core.draining_since().map(|since| since.max(state.since()) + DRAIN_GRACE);
     Some((drained.map_or(due, |drained| due.min(drained)), End::Unused))
 }

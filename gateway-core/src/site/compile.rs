@@ -23,7 +23,7 @@ use self::limits::Limits;
 use self::routes::Routes;
 pub use self::schemes::IssuerKeys;
 use self::schemes::Schemes;
-use super::{IdentityHeaders, RouteMetrics, Site};
+use super::{Challenges, IdentityHeaders, RouteMetrics, Site};
 use crate::assertion::Signer;
 use crate::auth::csrf::CsrfPolicy;
 use crate::cors::{Cors, CorsConfig};
@@ -96,6 +96,8 @@ fn build<'a>(
             body_timeout: platform.server.body_timeout.get(),
             deadline: platform.policy.deadline.get(),
             spoofed_headers: spoofed_headers(&names),
+            misleading_headers: SpoofedHeaders::new(names.iter().copied()),
+            challenges: Challenges::of(schemes.jwt.as_ref(), schemes.api_key.as_ref()),
             identity_headers,
             assertion_header,
             signer: Signer::new(&gateway, platform.assertion.lifetime.get()),
@@ -108,6 +110,7 @@ fn build<'a>(
             security_headers,
             unrouted_metrics: Arc::new(RouteMetrics::new("none")),
             etag_secret: rand::rng().random(),
+            reserved_headers: reserved.clone(),
             gateway,
         },
         issuers: schemes.issuers,

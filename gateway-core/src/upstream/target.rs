@@ -96,6 +96,12 @@ impl Target {
         })
     }
 
+    /// Host and port, as they stand in its URL.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
     /// The service's name.
     #[must_use]
     pub const fn name(&self) -> &Arc<str> {

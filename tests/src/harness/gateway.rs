@@ -130,9 +130,14 @@ impl GatewayUnderTest {
 
     /// Any head, byte for byte but for `Host`; nothing follows it: status and answer.
     pub async fn raw(&self, head: &str) -> (u16, String) {
+        self.raw_with_body(head, "").await
+    }
+
+    /// Any head, and the bytes of a body: status and answer, until the gateway closes.
+    pub async fn raw_with_body(&self, head: &str, body: &str) -> (u16, String) {
         let host = self.url.strip_prefix("http://").expect("http");
         let mut stream = TcpStream::connect(host).await.expect("connected");
-        let request = format!("{head}Host: {host}\r\n\r\n");
+        let request = format!("{head}Host: {host}\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("an answer");

@@ -32,7 +32,7 @@ pub(super) async fn answer(
         params: local.named(&exchange.params),
         services: services.clone(),
     };
-    let request = request(exchange, context, body);
+    let request = request(site, exchange, context, body);
     exchange.steps.take(Step::Call);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let answered = tokio::time::timeout(time_left, call(&local.endpoint, request)).await;
@@ -52,6 +52,7 @@ pub(super) async fn answer(
 }
 
 fn request(
+    site: &Site,
     exchange: &mut Exchange,
     context: EndpointContext,
     body: Body,
@@ -59,7 +60,9 @@ fn request(
     let mut request = Request::new(axum::body::Body::new(body));
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = exchange.head.uri.clone();
-    request.headers_mut().clone_from(&exchange.head.headers);
+    let mut headers = exchange.head.headers.clone();
+    site.misleading_headers.strip(&mut headers);
+    *request.headers_mut() = headers;
     request.extensions_mut().insert(context);
     request
 }

@@ -1,5 +1,7 @@
 //! One service answers, and its answer streams through.
 
+mod place;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -47,8 +49,13 @@ pub(super) async fn pass_through(
 
     exchange.steps.take(Step::TransformResponse);
     let time_left = exchange.deadline.since(worker.core.clock.now());
-    let response = timeout(time_left, response(proxy, service, answer));
-    response.await.map_err(|_| DeadlineExceeded)?
+    let response = timeout(time_left, response(site, proxy, service, answer));
+    let response = response.await.unwrap_or_else(|_| Err(DeadlineExceeded.into()));
+    if !matches!(&response, Ok(response) if matches!(response.body(), Body::Service(_))) {
+        // Its body was waited for as well, and that too was the service's time.
+        exchange.record.upstream = worker.core.clock.now().since(started);
+    }
+    response
 }
 
 /// Step 9: the request as the service wants it. Credentials stay with the gateway.
@@ -70,10 +77,10 @@ async fn request(
         principal: exchange.principal.as_deref(),
         query: exchange.head.uri.query(),
     };
-    let path = exchange.path.get(proxy.prefix_length..).unwrap_or(&exchange.path);
+    let path = exchange.path.get(proxy.prefix.len()..).unwrap_or(&exchange.path);
     let target = proxy.request.apply_head(path, &mut headers, &values)?;
     let body = if proxy.request.needs_body() {
-        let whole = upstream::collect(body, proxy.body_size_max).await?;
+        let whole = upstream::collect(body, proxy.body_size_max).await.map_err(of_client)?;
         Body::from(proxy.request.apply_body(&mut headers, whole)?)
     } else {
         body
@@ -86,18 +93,34 @@ async fn request(
     Ok(request)
 }
 
+/// A body that breaks off on its way in is the client's, and no service's failure.
+fn of_client(failed: CallFailed) -> CallFailed {
+    match failed {
+        CallFailed::Broken(error) => CallFailed::BodyBroken(error),
+        other => other,
+    }
+}
+
 /// Step 12: the answer as the consumer wants it. What the service says about itself, or about
 /// identities, stays inside.
 async fn response(
+    site: &Site,
     proxy: &Proxy,
     service: &Service,
     answer: Answer,
 ) -> Result<Response<Body>, Refused> {
     let (mut head, body) = answer.response.into_parts();
-    if head.status.is_server_error() && !is_json(&head.headers) {
-        return Err(ServiceFailed(head.status).into());
+    if head.status.is_server_error() && !is_problem(&head.headers) {
+        let retry_after = head.headers.remove(header::RETRY_AFTER);
+        return Err(ServiceFailed { status: head.status, retry_after }.into());
     }
     security_headers::strip_internal(&mut head.headers);
+    for name in &site.reserved_headers {
+        head.headers.remove(name);
+    }
+    // What a service knows of how to log in holds between it and the gateway.
+    head.headers.remove(header::WWW_AUTHENTICATE);
+    place::translate(&mut head.headers, proxy, &service.target);
     // Cookies are between the browser and the gateway.
     head.headers.remove(header::SET_COOKIE);
     let body = if proxy.response.needs_body(&head.headers) {
@@ -116,12 +139,15 @@ async fn response(
 
 /// A service failed, in words that are not for clients: a stack trace, as often as not.
 #[derive(Debug, thiserror::Error)]
-#[error("the service answered {0}, and not in JSON")]
-struct ServiceFailed(StatusCode);
+#[error("the service answered {status}, and with no problem")]
+struct ServiceFailed {
+    status: StatusCode,
+    retry_after: Option<HeaderValue>,
+}
 
 impl Refusal for ServiceFailed {
     fn status(&self) -> StatusCode {
-        self.0
+        self.status
     }
     fn code(&self) -> &'static str {
         "upstream_failed"
@@ -129,11 +155,16 @@ impl Refusal for ServiceFailed {
     fn detail(&self) -> Cow<'static, str> {
         "The service failed to serve this request.".into()
     }
+    fn add_headers(&self, headers: &mut HeaderMap) {
+        if let Some(when) = &self.retry_after {
+            headers.insert(header::RETRY_AFTER, when.clone());
+        }
+    }
 }
 
-/// `application/json`, or a type built on it.
-fn is_json(headers: &HeaderMap) -> bool {
+/// A problem is written for clients; other JSON may be a framework's dump.
+fn is_problem(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    essence.eq_ignore_ascii_case(b"application/json") || essence.ends_with(b"+json")
+    essence.eq_ignore_ascii_case(b"application/problem+json")
 }

@@ -171,7 +171,8 @@ impl<'a> Routes<'_, 'a> {
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         Some(Action::Service(Box::new(Proxy {
             service: index,
-            prefix_length: platform.gateway.prefix.len(),
+            prefix: platform.gateway.prefix.as_str().into(),
+            keeps_paths: route.rewrite.is_none(),
             request: request?,
             response: response?,
             body_size_max: body_size_max.as_usize(),
