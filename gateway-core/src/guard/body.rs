@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::body::{Body, BodyError, BodyRefused, ByteCount};
 use crate::error::Refusal;
@@ -63,6 +63,9 @@ impl Refusal for BodyCutOff {
     }
 }
 
+/// How much earlier than the request a body ends: enough for its refusal to be the answer.
+const HEAD_START: Duration = Duration::from_millis(100);
+
 /// A body that ends with a [`BodyRefused`] of [`BodyCutOff`] when it is too large or too slow.
 #[derive(Debug)]
 pub struct LimitedBody {
@@ -70,6 +73,8 @@ pub struct LimitedBody {
     left: u64,
     size_max: u64,
     timeout: Duration,
+    /// When it must be here in any case.
+    due: Option<Instant>,
     /// Set at the first wait: a body that is already here needs no timer.
     timer: Option<Pin<Box<Sleep>>>,
     is_over: bool,
@@ -78,12 +83,21 @@ pub struct LimitedBody {
 
 impl LimitedBody {
     /// Holds `body` to its ceilings, and counts its bytes; no body costs nothing.
+    ///
+    /// `time_left` is what the request has. A body that would outlast it is cut off a little
+    /// earlier, so that the client hears that it was too slow, and no service is blamed.
     #[must_use]
-    pub fn limit(body: Body, size_max: u64, timeout: Duration) -> (Body, ByteCount) {
+    pub fn limit(
+        body: Body,
+        size_max: u64,
+        timeout: Duration,
+        time_left: Duration,
+    ) -> (Body, ByteCount) {
         if body.is_end_stream() {
             return (Body::empty(), ByteCount::default());
         }
-        let limited = Self::new(body, size_max, timeout);
+        let mut limited = Self::new(body, size_max, timeout.min(time_left));
+        limited.due = Some(Instant::now() + time_left.saturating_sub(HEAD_START));
         let count = limited.count.clone();
         (Body::boxed(limited), count)
     }
@@ -92,7 +106,8 @@ impl LimitedBody {
     #[must_use]
     pub fn new(body: Body, size_max: u64, timeout: Duration) -> Self {
         let count = ByteCount::start();
-        Self { body, left: size_max, size_max, timeout, timer: None, is_over: false, count }
+        let (timer, due) = (None, None);
+        Self { body, left: size_max, size_max, timeout, due, timer, is_over: false, count }
     }
 
     fn take(&mut self, size: usize) -> Result<(), BodyCutOff> {
@@ -124,8 +139,10 @@ impl LimitedBody {
     }
 
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let timeout = self.timeout;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        let timer = self.timer.get_or_insert_with(|| {
+            let end = Instant::now() + self.timeout;
+            Box::pin(sleep_until(self.due.map_or(end, |due| due.min(end))))
+        });
         timer.as_mut().poll(context)
     }
 }

@@ -25,7 +25,9 @@ pub(super) async fn forward(
     exchange: &mut Exchange,
     body: Body,
 ) -> Result<Response<Body>, Refused> {
-    let (body, bytes_in) = LimitedBody::limit(body, route.body_size_max, site.body_timeout);
+    let time_left = exchange.deadline.since(worker.core.clock.now());
+    let (body, bytes_in) =
+        LimitedBody::limit(body, route.body_size_max, site.body_timeout, time_left);
     exchange.record.bytes_in = bytes_in;
     match &route.action {
         Action::Service(proxy) => {

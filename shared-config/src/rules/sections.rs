@@ -16,9 +16,18 @@ pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
 }
 
 fn prefix(prefix: &Node<'_>, report: &mut Report<'_>) {
-    let is_path = |text: &str| text.starts_with('/') && !text.ends_with('/');
+    // It is cut off by its length, so it has one spelling: nothing in it is ever escaped.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let is_segment = |segment: &str| {
+        !segment.is_empty() && !matches!(segment, "." | "..") && segment.bytes().all(is_plain)
+    };
+    let is_path =
+        |text: &str| text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment));
     if prefix.text().is_some_and(|text| !text.is_empty() && !is_path(text)) {
-        report.add(prefix, "must be empty, or begin with `/` and not end with it");
+        report.add(
+            prefix,
+            "must be empty, or segments of letters, digits, `-`, `.`, `_` and `~`, such as \"/api/v1\"",
+        );
     }
 }
 

@@ -353,7 +353,19 @@ fn the_two_listeners_have_one_address_each() {
 
 #[test]
 fn a_prefix_is_the_beginning_of_a_path() {
-    for (prefix, is_right) in [("", true), ("/api", true), ("api", false), ("/api/", false)] {
+    for (prefix, is_right) in [
+        ("", true),
+        ("/api", true),
+        ("/api/v1.2", true),
+        ("api", false),
+        ("/api/", false),
+        ("/", false),
+        ("//api", false),
+        ("/../api", false),
+        ("/@acme", false),
+        ("/%41pi", false),
+        ("/{tenant}", false),
+    ] {
         let gateway = GATEWAY.replace("name = \"gw\"", &format!("prefix = \"{prefix}\""));
         let found = Files::new(PLATFORM, &gateway).mistakes(&[]);
         assert_eq!(found == "none", is_right, "{prefix}: {found}");

@@ -99,3 +99,20 @@ fn the_length_that_a_client_announced_is_kept() {
     let empty = LimitedBody::new(Body::empty(), 10, Duration::from_secs(1));
     assert!(empty.is_end_stream());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_would_outlast_its_request_ends_a_little_before_it() {
+    let start = Instant::now();
+    let drips = paced(&[(4, "a"), (4, "b"), (4, "c")]);
+    let time_left = Duration::from_secs(10);
+    let (mut body, count) = LimitedBody::limit(drips, 10, Duration::from_secs(30), time_left);
+    // The service is connected to first; the request's time goes on.
+    sleep(Duration::from_secs(3)).await;
+    let mut last = None;
+    while let Some(frame) = body.frame().await {
+        last = Some(frame);
+    }
+    let error = last.and_then(Result::err).expect("it is cut off");
+    assert_eq!(BodyRefused::find(&*error).expect("our own refusal").code(), "body_too_slow");
+    assert_eq!((start.elapsed().as_millis(), count.get()), (9_900, 1));
+}
