@@ -27,7 +27,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::body::BodyRefused;
 use crate::clock::Timestamp;
-use crate::error::{Refusal, Refused};
+use crate::error::{InternalError, Refusal, Refused};
 use crate::exchange::RequestId;
 use crate::pipeline::ServiceCalls;
 use crate::principal::Principal;
@@ -148,9 +148,9 @@ impl EndpointContext {
     ///
     /// # Errors
     ///
-    /// [`NotIdentified`] on a route that was declared public.
-    pub fn caller(&self) -> Result<&Principal, NotIdentified> {
-        self.principal.as_deref().ok_or(NotIdentified)
+    /// [`InternalError`] on a route that was declared public.
+    pub fn caller(&self) -> Result<&Principal, InternalError> {
+        self.principal.as_deref().ok_or(NOT_IDENTIFIED)
     }
 
     /// A parameter of the path; empty when the route's pattern has none of that name.
@@ -164,7 +164,7 @@ impl<S: Sync> FromRequestParts<S> for EndpointContext {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        Ok(parts.extensions.get::<Self>().cloned().ok_or(NotIdentified)?)
+        Ok(parts.extensions.get::<Self>().cloned().ok_or(NOT_IDENTIFIED)?)
     }
 }
 
@@ -177,21 +177,8 @@ impl IntoResponse for Refused {
 }
 
 /// The endpoint needs a caller, and its route was declared public.
-#[derive(Debug, thiserror::Error)]
-#[error("an endpoint that needs a caller stands on a public route")]
-pub struct NotIdentified;
-
-impl Refusal for NotIdentified {
-    fn status(&self) -> StatusCode {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
-    fn code(&self) -> &'static str {
-        "internal_error"
-    }
-    fn detail(&self) -> Cow<'static, str> {
-        "The gateway is not configured for this request.".into()
-    }
-}
+const NOT_IDENTIFIED: InternalError =
+    InternalError::of("an endpoint that needs a caller stands on a public route");
 
 /// A JSON body, read whole and typed.
 #[derive(Debug)]

@@ -40,6 +40,35 @@ pub trait Refusal: std::error::Error + Send + Sync + 'static {
     fn add_members(&self, _members: &mut Map<String, Value>) {}
 }
 
+/// A fault of the gateway's own: a panic, or a configuration that loading should have refused.
+///
+/// The text is for the log; the client learns where to look it up and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InternalError(pub Cow<'static, str>);
+
+impl InternalError {
+    /// What its record and its problem are called.
+    pub const CODE: &str = "internal_error";
+
+    /// The fault that `text` describes to operators.
+    pub const fn of(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
+impl Refusal for InternalError {
+    fn status(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+    fn code(&self) -> &'static str {
+        Self::CODE
+    }
+    fn detail(&self) -> Cow<'static, str> {
+        "The gateway failed to serve this request. It is recorded under its request id.".into()
+    }
+}
+
 /// A refusal on its way to the client, whatever module it came from.
 ///
 /// Deliberately not an `Error`, so that `?` turns every [`Refusal`] into one.

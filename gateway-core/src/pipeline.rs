@@ -20,6 +20,7 @@
 mod admit;
 mod authorize;
 mod calls;
+mod closing;
 mod core;
 mod forward;
 mod identify;
@@ -29,22 +30,21 @@ mod open;
 mod recorded_body;
 mod respond;
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 
-pub use self::calls::{CallContext, ServiceCalls, UnknownService};
+pub use self::calls::{CallContext, ServiceCalls};
 pub use self::core::{Core, Observer, Worker};
 use self::in_flight::InFlight;
 pub use self::key_sources::KeySources;
 pub use self::recorded_body::RecordedBody;
 use crate::body::Body;
-use crate::error::{Refusal, Refused};
+use crate::error::{InternalError, Refused};
 use crate::exchange::Exchange;
 use crate::site::Site;
 
@@ -57,13 +57,14 @@ pub async fn handle(
     let site = worker.core.site.load_full();
     let (head, body) = request.into_parts();
     let exchange = open::open(&worker.core, &site, head, peer);
-    let mut in_flight = InFlight::new(worker, exchange);
+    let mut in_flight = InFlight::new(worker, &site, exchange);
     let answer = AssertUnwindSafe(answer(worker, &site, &mut in_flight.exchange, body.into()));
     let outcome = answer.catch_unwind().await.unwrap_or_else(|_| {
         worker.core.metrics.panics.inc();
-        Err(Panicked.into())
+        // The panic hook has logged where.
+        Err(InternalError::of("a panic while serving the request").into())
     });
-    respond::respond(&site, in_flight, outcome)
+    respond::respond(in_flight, outcome)
 }
 
 /// Steps 3 to 12.
@@ -76,22 +77,5 @@ async fn answer(
     match admit::admit(&worker.core, site, exchange).await? {
         admit::Admitted::Answered(response) => Ok(response),
         admit::Admitted::To(route) => forward::forward(worker, site, route, exchange, body).await,
-    }
-}
-
-/// A panic while a request was served; the panic hook has logged where.
-#[derive(Debug, thiserror::Error)]
-#[error("a panic while serving the request")]
-struct Panicked;
-
-impl Refusal for Panicked {
-    fn status(&self) -> StatusCode {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
-    fn code(&self) -> &'static str {
-        "internal_error"
-    }
-    fn detail(&self) -> Cow<'static, str> {
-        "The gateway failed to serve this request. It is recorded under its request id.".into()
     }
 }

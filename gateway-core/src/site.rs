@@ -14,11 +14,10 @@ mod identity_headers;
 pub mod limits;
 mod route_metrics;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, StatusCode};
+use http::HeaderName;
 use ipnet::IpNet;
 
 pub use self::challenges::Challenges;
@@ -34,7 +33,7 @@ use crate::auth::jwt::JwtScheme;
 use crate::auth::session::SessionPolicy;
 use crate::cors::Cors;
 use crate::endpoint::Endpoint;
-use crate::error::Refusal;
+use crate::error::{InternalError, Refusal as _};
 use crate::guard::ceilings::Ceilings;
 use crate::guard::spoofed_headers::SpoofedHeaders;
 use crate::metric::{Label, Metrics};
@@ -211,31 +210,14 @@ impl Service {
     }
 }
 
-/// A compiled index leads nowhere; compilation rules it out.
-#[derive(Debug, thiserror::Error)]
-#[error("the site has no {0} of that index")]
-pub struct Dangling(&'static str);
-
-impl Refusal for Dangling {
-    fn status(&self) -> StatusCode {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
-    fn code(&self) -> &'static str {
-        "internal_error"
-    }
-    fn detail(&self) -> Cow<'static, str> {
-        "The gateway failed to serve this request. It is recorded under its request id.".into()
-    }
-}
-
 impl Site {
     /// A route by its index in the table.
     ///
     /// # Errors
     ///
-    /// [`Dangling`], which compilation rules out.
-    pub fn route(&self, index: usize) -> Result<&Route, Dangling> {
-        self.routes.get(index).ok_or(Dangling("route"))
+    /// [`InternalError`], which compilation rules out.
+    pub fn route(&self, index: usize) -> Result<&Route, InternalError> {
+        self.routes.get(index).ok_or(InternalError::of("the site has no route of that index"))
     }
 
     /// What goes into the entity tags of a caller's answers beside their bytes.
@@ -248,8 +230,8 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// [`Dangling`], which compilation rules out.
-    pub fn service(&self, index: usize) -> Result<&Service, Dangling> {
-        self.services.get(index).ok_or(Dangling("service"))
+    /// [`InternalError`], which compilation rules out.
+    pub fn service(&self, index: usize) -> Result<&Service, InternalError> {
+        self.services.get(index).ok_or(InternalError::of("the site has no service of that index"))
     }
 }

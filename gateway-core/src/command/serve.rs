@@ -277,7 +277,7 @@ fn serve(
     let core = Arc::clone(core);
     let make = move |number: usize| CoreThread {
         worker: Arc::new(Worker {
-            client: Client::new(Tcp, core.clock.clone()),
+            client: Client::new(Tcp),
             lines: writers.get(number).cloned().unwrap_or_default(),
             core: Arc::clone(&core),
         }),

@@ -103,11 +103,20 @@ impl Ceilings {
         if head_size(head, target_size) > self.head_size_max {
             return Err(CeilingExceeded::HeadTooLarge { max: self.head_size_max });
         }
-        if announced_body_size(head) > self.body_size_max {
-            return Err(CeilingExceeded::BodyTooLarge { max: self.body_size_max });
-        }
-        Ok(())
+        check_body(head, self.body_size_max)
     }
+}
+
+/// Holds the announced length of a body to a route's ceiling, once there is a route.
+///
+/// # Errors
+///
+/// [`CeilingExceeded::BodyTooLarge`].
+pub fn check_body(head: &Parts, max: u64) -> Result<(), CeilingExceeded> {
+    if announced_body_size(head) > max {
+        return Err(CeilingExceeded::BodyTooLarge { max });
+    }
+    Ok(())
 }
 
 /// Two spaces, `HTTP/1.1` and the line's end; the empty line that ends the head.

@@ -8,8 +8,7 @@ use super::{authorize, identify};
 use crate::body::Body;
 use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
-use crate::guard::ceilings::Ceilings;
-use crate::guard::{framing, path};
+use crate::guard::{ceilings, framing, path};
 use crate::pipeline::Core;
 use crate::rate_limit::headers::Applied;
 use crate::site::limits::{self, Limit, Subject};
@@ -80,7 +79,7 @@ fn find<'a>(site: &'a Site, exchange: &mut Exchange) -> Result<&'a Route, Refuse
     exchange.deadline = exchange.started.after(route.deadline);
     exchange.record.route = Some(Arc::clone(&route.name));
     // The route may allow less than the listener.
-    Ceilings { body_size_max: route.body_size_max, ..site.ceilings }.check(&exchange.head)?;
+    ceilings::check_body(&exchange.head, route.body_size_max)?;
     Ok(route)
 }
 

@@ -3,7 +3,6 @@
 //! Pass-through, the parts of aggregates and a gateway's own endpoints all call through here, so
 //! that identity headers, the assertion, the request id and the trace are the same everywhere.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri};
 
 use crate::assertion;
 use crate::body::Body;
 use crate::clock::Moment;
-use crate::error::{Refusal, Refused};
+use crate::error::{InternalError, Refused};
 use crate::exchange::{Exchange, RequestId};
 use crate::header::{TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::pipeline::Worker;
@@ -133,23 +132,6 @@ impl fmt::Debug for ServiceCalls {
     }
 }
 
-/// No service of that name is configured.
-#[derive(Debug, thiserror::Error)]
-#[error("no service named `{0}` is configured")]
-pub struct UnknownService(pub String);
-
-impl Refusal for UnknownService {
-    fn status(&self) -> StatusCode {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
-    fn code(&self) -> &'static str {
-        "internal_error"
-    }
-    fn detail(&self) -> Cow<'static, str> {
-        "The gateway is not configured for this request.".into()
-    }
-}
-
 impl ServiceCalls {
     pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, context: CallContext) -> Self {
         let (worker, site) = (Arc::clone(worker), Arc::clone(site));
@@ -162,18 +144,16 @@ impl ServiceCalls {
     ///
     /// # Errors
     ///
-    /// [`UnknownService`] for a name that is not configured, and every [`CallFailed`].
+    /// [`InternalError`] for a name that is not configured, and every [`CallFailed`].
     pub async fn call(
         &self,
         service: &str,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, Refused> {
-        let service = self
-            .site
-            .services
-            .iter()
-            .find(|known| &*known.name == service)
-            .ok_or_else(|| UnknownService(service.to_owned()))?;
+        let service =
+            self.site.services.iter().find(|known| &*known.name == service).ok_or_else(|| {
+                InternalError(format!("no service named `{service}` is configured").into())
+            })?;
         let started = self.worker.core.clock.now();
         let request = request.map(Body::from);
         let outcome = call(&self.worker, &self.site, service, &self.context, request).await;

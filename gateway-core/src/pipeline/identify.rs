@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use crate::auth::api_key::ApiKeyRefusal;
 use crate::auth::session::{self, SessionRefusal};
-use crate::error::{Refusal, Refused};
+use crate::error::{InternalError, Refusal, Refused};
 use crate::exchange::Exchange;
 use crate::pipeline::Core;
 use crate::principal::{Principal, Scheme};
@@ -38,7 +38,7 @@ async fn by_session(
     site: &Site,
     exchange: &Exchange,
 ) -> Result<Arc<Principal>, Refused> {
-    let policy = site.session.as_ref().ok_or(SchemeMissing)?;
+    let policy = site.session.as_ref().ok_or(SCHEME_MISSING)?;
     let digest = session::credential(&exchange.head.headers, policy)?;
     let digest = digest.ok_or(SessionRefusal::Missing)?;
     site.csrf.judge(&exchange.head)?;
@@ -52,7 +52,7 @@ async fn by_token(
     site: &Site,
     exchange: &Exchange,
 ) -> Result<Arc<Principal>, Refused> {
-    let scheme = site.jwt.as_ref().ok_or(SchemeMissing)?;
+    let scheme = site.jwt.as_ref().ok_or(SCHEME_MISSING)?;
     let token = scheme.credential(&exchange.head.headers)?;
     let token = token.ok_or_else(|| scheme.refuse_missing())?;
     let now = core.clock.wall();
@@ -69,7 +69,7 @@ async fn by_token(
 }
 
 async fn by_key(core: &Core, site: &Site, exchange: &Exchange) -> Result<Arc<Principal>, Refused> {
-    let policy = site.api_key.as_ref().ok_or(SchemeMissing)?;
+    let policy = site.api_key.as_ref().ok_or(SCHEME_MISSING)?;
     let head = &exchange.head;
     let digest = policy.credential(&head.headers, head.uri.query())?;
     let digest = digest.ok_or_else(|| policy.missing())?;
@@ -77,27 +77,13 @@ async fn by_key(core: &Core, site: &Site, exchange: &Exchange) -> Result<Arc<Pri
     Ok(Arc::new(policy.judge(digest, record.as_deref(), core.clock.wall())?))
 }
 
-/// A route's scheme has no configuration; loading refuses such a site.
-#[derive(Debug, thiserror::Error)]
-#[error("the route's scheme is not configured")]
-struct SchemeMissing;
+/// Loading refuses such a site.
+const SCHEME_MISSING: InternalError = InternalError::of("the route's scheme is not configured");
 
 /// A route with a scheme was reached by nobody; `identify` refuses first.
 #[derive(Debug, thiserror::Error)]
 #[error("a route with a scheme was reached without a principal")]
 pub(super) struct NobodyIdentified;
-
-impl Refusal for SchemeMissing {
-    fn status(&self) -> StatusCode {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
-    fn code(&self) -> &'static str {
-        "internal_error"
-    }
-    fn detail(&self) -> Cow<'static, str> {
-        "The gateway cannot check credentials on this route.".into()
-    }
-}
 
 impl Refusal for NobodyIdentified {
     fn status(&self) -> StatusCode {

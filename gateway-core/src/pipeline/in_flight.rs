@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::closing::Closing;
+use crate::error::InternalError;
 use crate::exchange::Exchange;
 use crate::pipeline::Worker;
-use crate::site::RouteMetrics;
+use crate::site::{Route, Site};
 
 /// The status in the record of a request whose client left before there was an answer: no client
 /// ever sees it. The number is nginx's.
@@ -14,18 +16,37 @@ const CLIENT_LEFT: u16 = 499;
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) worker: Arc<Worker>,
+    pub(super) site: Arc<Site>,
     pub(super) exchange: Exchange,
     is_answered: bool,
 }
 
 impl InFlight {
-    pub(super) fn new(worker: &Arc<Worker>, exchange: Exchange) -> Self {
-        Self { worker: Arc::clone(worker), exchange, is_answered: false }
+    pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, exchange: Exchange) -> Self {
+        let (worker, site) = (Arc::clone(worker), Arc::clone(site));
+        Self { worker, site, exchange, is_answered: false }
+    }
+
+    /// The route, once there is one.
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.exchange.route.and_then(|index| self.site.routes.get(index))
     }
 
     /// From here on the record is the answer's.
-    pub(super) const fn answered(&mut self) {
+    pub(super) fn answered(mut self) -> Closing {
         self.is_answered = true;
+        self.closing()
+    }
+
+    fn closing(&mut self) -> Closing {
+        let route = self.route().map(|route| &route.metrics);
+        Closing {
+            metrics: Arc::clone(route.unwrap_or(&self.site.unrouted_metrics)),
+            worker: Arc::clone(&self.worker),
+            started: self.exchange.started,
+            streams_since: None,
+            record: self.exchange.record.take(),
+        }
     }
 }
 
@@ -34,16 +55,15 @@ impl Drop for InFlight {
         if self.is_answered {
             return;
         }
-        let core = &self.worker.core;
-        let record = &mut self.exchange.record;
-        record.status = CLIENT_LEFT;
-        record.code = Some("client_disconnected");
-        record.latency = core.clock.now().since(self.exchange.started);
+        let mut closing = self.closing();
+        let is_panic = std::thread::panicking();
+        (closing.record.status, closing.record.code) = if is_panic {
+            (500, Some(InternalError::CODE))
+        } else {
+            (CLIENT_LEFT, Some("client_disconnected"))
+        };
         // Whom the client did not want to wait for any longer, as far as is known.
-        record.upstream = record.latency;
-        core.metrics.active_requests.dec();
-        let route = record.route.as_deref().unwrap_or("none");
-        RouteMetrics::new(route).observe(&core.metrics, CLIENT_LEFT, record.latency);
-        self.worker.lines.write(record);
+        closing.record.upstream = self.worker.core.clock.now().since(self.exchange.started);
+        closing.close(None);
     }
 }

@@ -1,17 +1,13 @@
 //! Step 14: the record is closed when the answer's body has ended, or was dropped before.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::closing::Closing;
 use crate::body::{Body, BodyError};
-use crate::clock::Moment;
-use crate::pipeline::Worker;
-use crate::record::Record;
-use crate::site::RouteMetrics;
 
 /// An answer's body that counts its bytes and closes the record exactly once.
 #[derive(Debug)]
@@ -20,37 +16,15 @@ pub struct RecordedBody {
     closing: Option<Box<Closing>>,
 }
 
-/// What closing a record needs.
-#[derive(Debug)]
-pub(super) struct Closing {
-    pub(super) worker: Arc<Worker>,
-    pub(super) record: Record,
-    pub(super) started: Moment,
-    /// When the answer's head was ready, if its body comes from a service: what follows is the
-    /// service's time (and the client's), not the gateway's.
-    pub(super) streams_since: Option<Moment>,
-    pub(super) metrics: Arc<RouteMetrics>,
-}
-
 impl RecordedBody {
     pub(super) fn new(body: Body, closing: Box<Closing>) -> Self {
         Self { body, closing: Some(closing) }
     }
 
     fn close(&mut self, broke_off: Option<&'static str>) {
-        let Some(mut closing) = self.closing.take() else { return };
-        let core = &closing.worker.core;
-        let now = core.clock.now();
-        let record = &mut closing.record;
-        record.latency = now.since(closing.started);
-        if let Some(since) = closing.streams_since {
-            record.upstream += now.since(since);
+        if let Some(closing) = self.closing.take() {
+            closing.close(broke_off);
         }
-        record.code = record.code.or(broke_off);
-        core.metrics.active_requests.dec();
-        core.metrics.overhead.observe(record.overhead().as_secs_f64());
-        closing.metrics.observe(&core.metrics, record.status, record.latency);
-        closing.worker.lines.write(record);
     }
 }
 

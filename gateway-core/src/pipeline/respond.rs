@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
 
-use super::recorded_body::Closing;
 use super::{InFlight, RecordedBody, Worker};
 use crate::body::Body;
 use crate::error::Refused;
@@ -17,11 +16,10 @@ use crate::site::{Route, Site};
 
 /// Turns an outcome into the answer, with its record ready to be closed.
 pub(super) fn respond(
-    site: &Site,
     mut in_flight: InFlight,
     outcome: Result<Response<Body>, Refused>,
 ) -> Response<RecordedBody> {
-    let worker = Arc::clone(&in_flight.worker);
+    let (worker, site) = (Arc::clone(&in_flight.worker), Arc::clone(&in_flight.site));
     let exchange = &mut in_flight.exchange;
     exchange.steps.take(Step::Respond);
     if let Some(observer) = &worker.core.observer {
@@ -33,22 +31,14 @@ pub(super) fn respond(
         Ok(response) => response,
         Err(refused) => refuse(&worker, exchange, &refused),
     };
-    finish(site, route, exchange, &mut response);
+    finish(&site, route, exchange, &mut response);
     if exchange.head.method == Method::HEAD {
         leave_body(&mut response);
     }
-    let started = exchange.started;
-    let mut record = exchange.record.take();
-    record.status = response.status().as_u16();
-    let closing = Closing {
-        streams_since: streams.then(|| worker.core.clock.now()),
-        metrics: Arc::clone(route.map_or(&site.unrouted_metrics, |route| &route.metrics)),
-        worker,
-        started,
-        record,
-    };
+    exchange.record.status = response.status().as_u16();
     // Only now: whatever fails before this still leaves a record.
-    in_flight.answered();
+    let mut closing = in_flight.answered();
+    closing.streams_since = streams.then(|| worker.core.clock.now());
     response.map(|body| RecordedBody::new(body, Box::new(closing)))
 }
 

@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep};
 use super::core::{Core, Place};
 use super::*;
 use crate::body::Body;
-use crate::clock::Clock;
 use crate::error::Refusal as _;
 use crate::upstream::testing::target_at;
 use crate::upstream::{Client, Target, Tcp};
@@ -558,7 +557,7 @@ fn in_front_of(service: &Started) -> (Running, watch::Sender<bool>, TcpStream, A
     client.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
     let (drain, drains) = watch::channel(false);
     let shared = Arc::clone(&target);
-    let make = move |_| PassThrough(Client::new(Tcp, Clock::system()), Arc::clone(&shared));
+    let make = move |_| PassThrough(Client::new(Tcp), Arc::clone(&shared));
     let running = server.start(make, &drains).expect("a server");
     (running, drain, client, target)
 }

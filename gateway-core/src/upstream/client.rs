@@ -23,7 +23,6 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::body::{Body, BodyError, ServiceBody};
-use crate::clock::Clock;
 use crate::upstream::connect::{Connect, Tcp};
 use crate::upstream::failed::{CallFailed, ConnectTimedOut, died_unanswered};
 use crate::upstream::stream::ServiceStream;
@@ -36,8 +35,6 @@ pub struct Answer {
     pub response: Response<Body>,
     /// How often the request was sent: 1, or 2 when a reused connection had died.
     pub attempts: u32,
-    /// From the call to the head of the answer.
-    pub waited: Duration,
 }
 
 /// Calls services over the connections of one core.
@@ -45,7 +42,6 @@ pub struct Answer {
 /// Make it, use it and drop it inside that core's runtime.
 pub struct Client<C: Connect = Tcp> {
     connect: Arc<C>,
-    clock: Clock,
     pools: Mutex<HashMap<usize, Pool<C>>>,
 }
 
@@ -58,8 +54,8 @@ struct Pool<C: Connect> {
 
 impl<C: Connect> Client<C> {
     /// A client without connections, which opens them through `connect`.
-    pub fn new(connect: C, clock: Clock) -> Self {
-        Self { connect: Arc::new(connect), clock, pools: Mutex::default() }
+    pub fn new(connect: C) -> Self {
+        Self { connect: Arc::new(connect), pools: Mutex::default() }
     }
 
     /// Sends `request` to `target`; of its URL only path and query count.
@@ -84,7 +80,6 @@ impl<C: Connect> Client<C> {
         let Some(permit) = target.permit() else {
             return Err(CallFailed::Busy(settings.requests_in_flight_max));
         };
-        let started = self.clock.now();
         let (mut head, body) = request.into_parts();
         head.version = Version::HTTP_11;
         head.uri = target.uri(head.uri.into_parts().path_and_query);
@@ -93,10 +88,9 @@ impl<C: Connect> Client<C> {
             Body::Full(body) => self.send_whole(target, head, body, time_left).await?,
             body => (self.send_streamed(target, head, body, time_left).await?, 1),
         };
-        let waited = self.clock.now().since(started);
         let response =
             response.map(|body| ServiceBody::new(body, permit, settings.read_timeout).into());
-        Ok(Answer { response, attempts, waited })
+        Ok(Answer { response, attempts })
     }
 
     /// Sends a request whose body is at hand, once more if it has to be.

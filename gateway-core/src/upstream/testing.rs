@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::clock::Clock;
 use crate::upstream::{Client, Connect, Target, TargetSettings};
 
 /// Settings in which each time-out differs from all others.
@@ -94,7 +93,7 @@ impl Connection {
 /// A client and the service that it reaches, whatever the target.
 pub(crate) fn wired() -> (Client<Wires>, Service) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Client::new(Wires(sender), Clock::system()), Service(receiver))
+    (Client::new(Wires(sender)), Service(receiver))
 }
 
 pub(crate) fn get(path: &str) -> Request<Body> {

@@ -18,7 +18,6 @@ use tokio::time::{Instant, sleep};
 use super::testing::{Service, get, request, target, target_at, wired};
 use super::*;
 use crate::body::{Body, BodyError, BodyRefused, ReadTimedOut};
-use crate::clock::Clock;
 use crate::error::Refusal;
 
 const LONG: Duration = Duration::from_secs(3_600);
@@ -249,7 +248,7 @@ async fn a_service_that_cannot_be_connected_to_is_unreachable_or_too_slow() {
         (Network(Some(io::ErrorKind::ConnectionRefused)), "upstream_unreachable", 0),
         (Network(Some(io::ErrorKind::HostUnreachable)), "upstream_unreachable", 0),
     ] {
-        let client = Client::new(network, Clock::system());
+        let client = Client::new(network);
         let started = Instant::now();
         let answer = client.call(&target(|_| {}), get("/"), LONG).await;
         assert_eq!(answer.expect_err("no connection").code(), expected);
@@ -504,7 +503,7 @@ async fn real_service() -> (String, tokio::sync::watch::Receiver<usize>) {
 async fn over_tcp_one_connection_serves_all_requests_that_come_one_after_the_other() {
     let (url, connections) = real_service().await;
     let target = target_at(&url, |_| {});
-    let client = Client::new(Tcp, Clock::system());
+    let client = Client::new(Tcp);
     for _ in 0..100 {
         let answer = client.call(&target, get("/"), LONG).await.expect("an answer");
         assert_eq!(text(answer).await, "ok");
@@ -518,7 +517,7 @@ async fn over_tcp_one_connection_serves_all_requests_that_come_one_after_the_oth
 async fn over_tcp_targets_and_clients_never_share_connections() {
     let (url, mut connections) = real_service().await;
     let (one, other) = (target_at(&url, |_| {}), target_at(&url, |_| {}));
-    for client in [Client::new(Tcp, Clock::system()), Client::new(Tcp, Clock::system())] {
+    for client in [Client::new(Tcp), Client::new(Tcp)] {
         for target in [&one, &other, &one, &other] {
             let answer = client.call(target, get("/"), LONG).await.expect("an answer");
             assert_eq!(text(answer).await, "ok");
@@ -534,7 +533,7 @@ async fn over_tcp_a_closed_port_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
-    let client = Client::new(Tcp, Clock::system());
+    let client = Client::new(Tcp);
     let answer = client.call(&target_at(&url, |_| {}), get("/"), LONG).await;
     assert_eq!(answer.expect_err("nobody there").code(), "upstream_unreachable");
 }

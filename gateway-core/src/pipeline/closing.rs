@@ -1,0 +1,38 @@
+//! Closing a record: what is counted and written once, whichever way a request ended.
+
+use std::sync::Arc;
+
+use crate::clock::Moment;
+use crate::pipeline::Worker;
+use crate::record::Record;
+use crate::site::RouteMetrics;
+
+/// A record that is to be closed, and what closing it needs.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) worker: Arc<Worker>,
+    pub(super) record: Record,
+    pub(super) started: Moment,
+    /// When the answer's head was ready, if its body comes from a service: what follows is the
+    /// service's time (and the client's), not the gateway's.
+    pub(super) streams_since: Option<Moment>,
+    pub(super) metrics: Arc<RouteMetrics>,
+}
+
+impl Closing {
+    /// Closes it; `broke_off` is why the answer did not reach its end.
+    pub(super) fn close(mut self, broke_off: Option<&'static str>) {
+        let core = &self.worker.core;
+        let now = core.clock.now();
+        let record = &mut self.record;
+        record.latency = now.since(self.started);
+        if let Some(since) = self.streams_since {
+            record.upstream += now.since(since);
+        }
+        record.code = record.code.or(broke_off);
+        core.metrics.active_requests.dec();
+        core.metrics.overhead.observe(record.overhead().as_secs_f64());
+        self.metrics.observe(&core.metrics, record.status, record.latency);
+        self.worker.lines.write(record);
+    }
+}
