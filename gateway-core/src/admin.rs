@@ -1,4 +1,4 @@
-//! The admin listener: probes, metrics and the effective configuration.
+//! The admin listener: probes, metrics, the effective configuration, and purging kept answers.
 //!
 //! It stands on a port of its own, on loopback unless configured otherwise; with a token, every
 //! path but the two probes needs it. It is served by axum on the background runtime, and shares
@@ -7,10 +7,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde_json::json;
@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::aggregation::part_cache::Purge;
 use crate::pipeline::Core;
 
 /// What the admin listener shows.
@@ -62,6 +63,7 @@ pub fn router(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/config", get(configuration))
+        .route("/purge", post(purge))
         .route_layer(middleware::from_fn_with_state(admin.clone(), require_token));
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
@@ -95,6 +97,27 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 async fn configuration(State(admin): State<Admin>) -> Response {
     let kind = "application/toml; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], admin.configuration.to_string()).into_response()
+}
+
+/// `POST /purge?part=dashboard.usage`, `?call=GET billing-service:/usage`, `?identity=4821`, `?all`:
+/// kept answers go, and how many went is the answer.
+async fn purge(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let value = |name| crate::transform::query::value(&query, name);
+    let [part, call, identity, all] = ["part", "call", "identity", "all"].map(value);
+    let purge = match (&part, &call, &identity, &all) {
+        (Some(part), None, None, None) => Purge::Part(part),
+        (None, Some(call), None, None) => Purge::Call(call),
+        (None, None, Some(user_id), None) => Purge::Identity(user_id),
+        (None, None, None, Some(_)) => Purge::All,
+        _ => {
+            let remedy = "say what goes: ?part=aggregate.part, ?call=GET service:/target, \
+                          ?identity=user_id or ?all\n";
+            return (StatusCode::BAD_REQUEST, remedy).into_response();
+        }
+    };
+    let removed = admin.core.part_cache.purge(purge);
+    Json(json!({ "removed": removed })).into_response()
 }
 
 async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {

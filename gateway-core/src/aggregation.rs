@@ -1,9 +1,11 @@
 //! Aggregation: one request, answered from several services.
 //!
 //! A team declares once which calls make up an answer (a [`Plan`]); each gateway shows its own
-//! [`View`] of it. Read in this order: [`plan`] is the declaration, [`bindings`] how calls take
-//! values from the request, [`parts`] runs them, [`fields`] and `projection` say what is shown of
-//! each, [`status`] reports, [`failure`] is the answer when there is none.
+//! [`View`] of it. Read in this order: [`plan`] is the declaration, `call`, `template` and
+//! [`bindings`] how calls take values from the request and from one another, [`run`] makes them,
+//! `judge` says what of an answer is kept, `items` joins what was fetched for a list, `compose`
+//! writes the answer from [`fields`] and `projection`, [`progress`] sends it as it lands,
+//! [`status`] reports, [`failure`] is the answer when there is none. [`part_cache`] keeps answers.
 //!
 //! Invariants
 //! - Values keep their exact bytes: no number is rounded, no key is moved.
@@ -14,17 +16,31 @@
 //! computing of values (that is a service's job).
 
 pub mod bindings;
+pub mod call;
+pub mod caller;
+mod compose;
+mod condition;
+mod contract;
 pub mod failure;
 pub mod fields;
+mod insert;
+mod items;
 mod json_scan;
-pub mod parts;
+mod judge;
+pub mod merge;
+pub mod part_cache;
 pub mod plan;
+pub mod progress;
 mod projection;
+pub mod run;
+mod shape;
 pub mod status;
+mod template;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -32,16 +48,15 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
 
-use crate::clock::{Clock, Moment};
-
-use bindings::Inputs;
+use bindings::{Inputs, Source};
+use caller::Caller;
 use failure::AggregateFailed;
 use fields::Fields;
-use parts::{Caller, Parts};
 use plan::{Plan, PlanError};
+use run::{Environment, Run};
 use status::Report;
 
 /// A view as it is declared.
@@ -51,12 +66,16 @@ pub struct ViewSource {
     pub name: String,
     /// What is shown: `profile(name),links/items(id)`, or `*`.
     pub fields: String,
+    /// What of that is not shown all the same.
+    pub drop: Option<String>,
     /// The most elements of an array, by its path: `links/items`.
     pub limits: Vec<(String, usize)>,
     /// Whether the body carries the report as `_meta`.
     pub has_meta: bool,
     /// The names of the path parameters of the view's route, in the order of its pattern.
     pub params: Vec<Box<str>>,
+    /// Whether the route's method is safe: `GET`.
+    pub is_safe: bool,
 }
 
 /// What one gateway shows of an aggregate.
@@ -77,6 +96,10 @@ impl View {
     /// shown, path parameters that the route does not have.
     pub fn compile(source: &ViewSource, plan: Arc<Plan>) -> Result<Self, Vec<PlanError>> {
         let mut errors = missing_params(source, &plan);
+        if plan.has_write() && source.is_safe {
+            let reason = "must not be a GET: the aggregate holds a write";
+            errors.push(PlanError::at(&["views", &*source.name, "route"], "GET", reason));
+        }
         let fields = shown_fields(source, &plan).map_err(|mut found| errors.append(&mut found));
         match fields {
             Ok(fields) if errors.is_empty() => {
@@ -87,11 +110,34 @@ impl View {
         }
     }
 
+    /// The plan it is a view of.
+    #[must_use]
+    pub const fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// What is shown.
+    #[must_use]
+    pub const fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Whether the body carries the report.
+    #[must_use]
+    pub const fn has_meta(&self) -> bool {
+        self.has_meta
+    }
+
+    /// Which parts a request calls that asks for no fields of its own.
+    pub(crate) fn called(&self) -> Vec<bool> {
+        self.plan.called_for(&self.fields)
+    }
+
     /// Answers one request: makes the calls and puts the parts together.
     ///
     /// A `fields` parameter in the query narrows the view for this answer. Each call ends at the
-    /// aggregate's deadline or at `due`, whichever comes first. Dropping the future gives all
-    /// calls up.
+    /// aggregate's deadline or when the answer is due, whichever comes first. Dropping the future
+    /// gives all calls up.
     ///
     /// # Errors
     ///
@@ -99,21 +145,23 @@ impl View {
     /// what the view does not show.
     pub async fn answer<C: Caller>(
         &self,
-        caller: &C,
-        clock: &Clock,
+        environment: &Environment<C>,
         inputs: &Inputs<'_>,
-        due: Moment,
     ) -> Result<Composed, AggregateFailed> {
-        let fields = match inputs.query("fields") {
-            Some(asked) => Cow::Owned(self.fields.narrow(&Fields::parse(&asked)?)?),
-            None => Cow::Borrowed(&self.fields),
-        };
-        let mut parts = Parts::prepare(&self.plan, &fields, inputs, &self.params)?;
-        let due = due.min(clock.now().after(self.plan.deadline));
-        parts.run(caller, clock, due).await?;
-        let report = parts.report();
-        let body = parts.body(self.has_meta.then_some(&report));
-        Ok(Composed { body, report })
+        let fields = self.fields_for(inputs)?;
+        let mut run = Run::new(&self.plan, &fields, inputs, &self.params);
+        run.run(environment, |_, _| {}).await?;
+        let report = run.report();
+        let body = run.body(self.has_meta.then_some(&report));
+        Ok(Composed { body, report, headers: compose::headers(&run) })
+    }
+
+    /// What is shown of it to one request.
+    fn fields_for(&self, inputs: &Inputs<'_>) -> Result<Cow<'_, Fields>, AggregateFailed> {
+        match inputs.query("fields") {
+            Some(asked) => Ok(Cow::Owned(self.fields.narrow(&Fields::parse(&asked)?)?)),
+            None => Ok(Cow::Borrowed(&self.fields)),
+        }
     }
 }
 
@@ -123,11 +171,18 @@ fn shown_fields(source: &ViewSource, plan: &Plan) -> Result<Fields, Vec<PlanErro
         vec![PlanError::at(&["views", &*source.name, "fields"], &*source.fields, reason)]
     };
     let mut fields = Fields::parse(&source.fields).map_err(|error| refused(error.to_string()))?;
-    if fields.shows_others() {
-        fields = Fields::each_of(plan.parts());
+    if fields.shows_others() && !plan.has_open_root() {
+        fields = Fields::each_of(plan.members());
     }
-    if let Some(unknown) = fields.names().find(|name| plan.parts().all(|part| part != *name)) {
+    let is_member = |name: &str| plan.members().any(|member| member == name);
+    if let Some(unknown) = fields.names().find(|name| !is_member(name) && !plan.has_open_root()) {
         return Err(refused(format!("there is no part {unknown:?}")));
+    }
+    if let Some(text) = &source.drop {
+        let at = ["views", &*source.name, "drop"];
+        let dropped = Fields::parse(text).map_err(|error| error.to_string());
+        let hidden = dropped.and_then(|dropped| fields.hide(&dropped));
+        hidden.map_err(|reason| vec![PlanError::at(&at, &**text, reason)])?;
     }
     let mut errors = Vec::new();
     for (path, limit) in &source.limits {
@@ -143,10 +198,12 @@ fn shown_fields(source: &ViewSource, plan: &Plan) -> Result<Fields, Vec<PlanErro
 fn missing_params(source: &ViewSource, plan: &Plan) -> Vec<PlanError> {
     let mut errors = Vec::new();
     for part in &plan.parts {
-        for param in part.call.params() {
-            if source.params.iter().all(|known| **known != *param) {
+        let condition = part.when.iter().flat_map(condition::Condition::sources);
+        for read in part.call.sources().chain(condition) {
+            let Source::Path(param) = read else { continue };
+            if !source.params.contains(param) {
                 let reason = format!("part {:?} reads a path parameter it lacks", part.name);
-                errors.push(PlanError::at(&["views", &*source.name, "route"], param, reason));
+                errors.push(PlanError::at(&["views", &*source.name, "route"], &**param, reason));
             }
         }
     }
@@ -160,6 +217,8 @@ pub struct Composed {
     pub body: Bytes,
     /// What became of the parts.
     pub report: Report,
+    /// What clients see of the services' header fields.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Composed {
@@ -171,6 +230,9 @@ impl Composed {
         let storing = if self.report.is_whole() { "private, no-cache" } else { "no-store" };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(storing));
+        for (name, value) in &self.headers {
+            headers.append(name.clone(), value.clone());
+        }
         self.report.add_headers(headers);
     }
 

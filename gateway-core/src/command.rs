@@ -1,4 +1,5 @@
-//! The command line that every gateway has: `serve` and `check`, and what a gateway adds.
+//! The command line that every gateway has: `serve`, `check` and `explain`, and what a gateway
+//! adds.
 //!
 //! A binary is [`run`] with its [`Gateway`]; everything else about it is configuration.
 //!
@@ -7,6 +8,7 @@
 //!
 //! Not here: what is served (`pipeline`), how configuration is read (`shared-config`).
 
+mod explain;
 mod serve;
 
 use std::io::{self, Write as _};
@@ -50,7 +52,7 @@ pub trait Gateway: Sync {
         Ok(Endpoints::new())
     }
 
-    /// Subcommands beside `serve` and `check`.
+    /// Subcommands beside `serve`, `check` and `explain`.
     fn commands(&self) -> Vec<Command> {
         Vec::new()
     }
@@ -94,6 +96,7 @@ pub fn run(gateway: &dyn Gateway) -> ExitCode {
             serve_until_told(gateway, &loaded, parent)
         }
         Some(("check", _)) => check(gateway, &loaded),
+        Some(("explain", arguments)) => explain(gateway, &loaded, arguments),
         Some((_, arguments)) => gateway.run_command(arguments, &loaded),
         None => ExitCode::from(2),
     }
@@ -128,6 +131,14 @@ fn command_line(gateway: &dyn Gateway) -> Command {
             Command::new("check")
                 .about("Checks the configuration and prints every error, or what is in force"),
         )
+        .subcommand(
+            Command::new("explain")
+                .about("Says what a request would do: its route, its calls, what it is shown")
+                .args([
+                    Arg::new("method").value_name("METHOD").required(true),
+                    Arg::new("path").value_name("PATH").required(true),
+                ]),
+        )
         .subcommands(gateway.commands())
 }
 
@@ -143,6 +154,22 @@ fn check(gateway: &dyn Gateway, loaded: &Loaded) -> ExitCode {
     match serve::compile(gateway, loaded, &Clock::system()) {
         Ok(_) => print(&loaded.render()),
         Err(diagnostics) => refuse(&diagnostics),
+    }
+}
+
+/// `explain`: what a request of that method and path would do.
+fn explain(gateway: &dyn Gateway, loaded: &Loaded, arguments: &ArgMatches) -> ExitCode {
+    let text = |name| arguments.get_one::<String>(name).map(String::as_str).unwrap_or_default();
+    let prepared = match serve::compile(gateway, loaded, &Clock::system()) {
+        Ok(prepared) => prepared,
+        Err(diagnostics) => return refuse(&diagnostics),
+    };
+    match explain::explain(prepared.site(), text("method"), text("path")) {
+        Ok(explained) => print(&explained),
+        Err(reason) => {
+            let _ = writeln!(io::stderr().lock(), "error: {reason}");
+            ExitCode::from(2)
+        }
     }
 }
 

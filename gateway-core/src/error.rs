@@ -82,6 +82,12 @@ impl Refused {
         self.0.as_ref()
     }
 
+    /// The problem, as the answer's body says it.
+    #[must_use]
+    pub fn problem(&self, request_id: &RequestId) -> Value {
+        problem(self.refusal(), request_id)
+    }
+
     /// Renders the answer. `Cache-Control: no-store`, since a refusal holds for one request.
     #[must_use]
     pub fn to_response(&self, request_id: &RequestId) -> Response<Bytes> {

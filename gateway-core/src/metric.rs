@@ -68,10 +68,21 @@ pub struct PartOutcome {
     pub aggregate: Label,
     /// The part's name.
     pub part: Label,
-    /// `ok`, `fallback`, `failed` or `skipped`.
+    /// `ok`, `cached`, `stale`, `partial`, `fallback`, `failed` or `skipped`.
     pub outcome: &'static str,
     /// Why, where it is not `ok`; else empty.
     pub reason: &'static str,
+}
+
+/// Labels of a look into the part cache.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartCacheUse {
+    /// The aggregate's name.
+    pub aggregate: Label,
+    /// The part's name.
+    pub part: Label,
+    /// `hit`, `miss`, `stale` or `coalesced`.
+    pub outcome: &'static str,
 }
 
 /// Labels of a decision of a limit.
@@ -99,6 +110,8 @@ pub struct Metrics {
     pub calls: Family<ServiceOutcome, Histogram, fn() -> Histogram>,
     /// `gateway_aggregate_parts_total`
     pub parts: Family<PartOutcome, Counter>,
+    /// `gateway_part_cache_total`
+    pub part_cache: Family<PartCacheUse, Counter>,
     /// `gateway_rate_limit_decisions_total`
     pub limits: Family<LimitOutcome, Counter>,
     /// `gateway_access_log_dropped_total`
@@ -125,6 +138,7 @@ impl Metrics {
             refusals: Family::default(),
             calls: Family::new_with_constructor(seconds),
             parts: Family::default(),
+            part_cache: Family::default(),
             limits: Family::default(),
             dropped_lines: Counter::default(),
             panics: Counter::default(),
@@ -150,6 +164,8 @@ impl Metrics {
         registry.register("gateway_refusals", help, self.refusals.clone());
         let help = "Parts of aggregates, by outcome and reason";
         registry.register("gateway_aggregate_parts", help, self.parts.clone());
+        let help = "Looks into the part cache, by outcome";
+        registry.register("gateway_part_cache", help, self.part_cache.clone());
         let help = "Decisions of rate limits";
         registry.register("gateway_rate_limit_decisions", help, self.limits.clone());
         let help = "Access log lines dropped because the writer fell behind";

@@ -6,7 +6,7 @@
 //!
 //! Not here: where lines go (`observability::access_log`), who fills the fields in (`pipeline`).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::ser::{SerializeMap as _, Serializer as _};
@@ -90,6 +90,25 @@ pub struct Record {
     pub completeness: Option<f64>,
     /// Why the request was refused: the problem's code; or why its answer broke off.
     pub code: Option<&'static str>,
+    /// What is known only when the answer's body has ended.
+    pub late: Option<Arc<OnceLock<LateFacts>>>,
+}
+
+/// What is known of an answer that is sent piece by piece only when its last piece is there.
+#[derive(Debug, Clone)]
+pub struct LateFacts {
+    /// As in [`Record`].
+    pub upstream_service: Option<Arc<str>>,
+    /// As in [`Record`].
+    pub upstream: Duration,
+    /// As in [`Record`].
+    pub attempts: u32,
+    /// As in [`Record`].
+    pub cache: CacheOutcome,
+    /// As in [`Record`].
+    pub completeness: Option<f64>,
+    /// As in [`Record`].
+    pub code: Option<&'static str>,
 }
 
 impl Record {
@@ -116,7 +135,20 @@ impl Record {
             trace_id: None,
             completeness: None,
             code: None,
+            late: None,
         }
+    }
+
+    /// Takes in what has become known while the answer was sent.
+    pub fn settle(&mut self) {
+        let Some(late) = self.late.take() else { return };
+        let Some(facts) = late.get().cloned() else { return };
+        self.upstream_service = facts.upstream_service;
+        self.upstream = facts.upstream;
+        self.attempts = facts.attempts;
+        self.cache = facts.cache;
+        self.completeness = facts.completeness;
+        self.code = self.code.or(facts.code);
     }
 
     /// The record as it is, leaving an empty one of the same request.

@@ -14,11 +14,12 @@ mod identity_headers;
 pub mod limits;
 mod route_metrics;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
+use prometheus_client::metrics::counter::Counter;
 
 pub use self::challenges::Challenges;
 pub use self::compile::compile;
@@ -75,6 +76,8 @@ pub struct Site {
     pub identity_headers: IdentityHeaders,
     /// Where the assertion goes.
     pub assertion_header: HeaderName,
+    /// Where a service is told how much time is left; `None`: it is not.
+    pub time_left_header: Option<HeaderName>,
     /// Who signs it.
     pub signer: Signer,
     /// How sessions are found and judged.
@@ -126,7 +129,7 @@ pub enum Action {
     /// One service, passed through.
     Service(Box<Proxy>),
     /// Several services, composed.
-    Aggregate(Box<Aggregate>),
+    Aggregate(Arc<Aggregate>),
     /// An endpoint of the gateway's own.
     Local(LocalEndpoint),
 }
@@ -135,9 +138,13 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Aggregate {
     /// What is shown.
-    pub view: View,
+    pub view: Arc<View>,
     /// Its name in metrics.
     pub label: Label,
+    /// A counter for each part that its service has answered, by the part's number.
+    pub succeeded: Vec<OnceLock<Counter>>,
+    /// The longest request body that is held whole, where calls read it, in bytes.
+    pub body_size_max: usize,
 }
 
 /// Pass-through to one service.

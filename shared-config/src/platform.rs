@@ -27,7 +27,10 @@ use serde::Deserialize;
 
 use crate::layers::places::Places;
 
-pub use self::aggregate::{Aggregate, Aggregation, Need, Part, View};
+pub use self::aggregate::{
+    Aggregate, Aggregation, Batch, CacheScope, Conflict, HeaderRule, Merge, Need, Part, PartCache,
+    View,
+};
 pub use self::auth::{
     ApiKeyAuth, Auth, Issuer, JwtAuth, OneOrMore, Scheme, SessionAuth, SigningAlgorithm,
 };

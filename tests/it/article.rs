@@ -173,7 +173,7 @@ async fn one_request_answers_what_took_five() {
     assert_eq!(answer.status(), 200);
     let dashboard = json_of(answer).await;
     let parts: BTreeSet<_> = dashboard.as_object().expect("an object").keys().cloned().collect();
-    assert_eq!(parts, ["clicks", "hooks", "links", "profile", "usage"].map(str::to_owned).into());
+    assert_eq!(parts, ["hooks", "links", "profile", "summary", "usage"].map(str::to_owned).into());
     for service in Service::ALL {
         assert!(harness.calls(service) >= 1, "{} was not called", service.name());
     }
@@ -249,7 +249,7 @@ async fn a_service_that_is_down_takes_its_own_routes_down_and_no_others() {
     assert_eq!(dashboard.status(), 200);
     let status = dashboard.headers()["aggregate-status"].to_str().expect("ASCII").to_owned();
     assert!(status.contains("clicks") && status.contains("refused"), "{status}");
-    assert_eq!(json_of(dashboard).await["clicks"], Value::Null);
+    assert_eq!(json_of(dashboard).await["summary"], Value::Null);
 }
 
 #[tokio::test]

@@ -160,8 +160,9 @@ async fn user(context: EndpointContext) -> Result<Response, Refused> {
 }
 
 /// The browser is told to forget what it kept of this user; its cookie goes by `keep_session`.
-async fn log_out(session: Session) -> Result<Response, Refused> {
+async fn log_out(context: EndpointContext, session: Session) -> Result<Response, Refused> {
     sign_out(&session).await?;
+    context.services.forget_kept();
     let clear = HeaderValue::from_static("\"cache\", \"storage\"");
     let clear = [(http::HeaderName::from_static("clear-site-data"), clear)];
     Ok((StatusCode::NO_CONTENT, clear).into_response())

@@ -10,6 +10,7 @@
 //! | a required part: the caller's identity lacks it | 403 | `missing_identity` |
 //! | all parts, in time / otherwise | 504 / 502 | `all_parts_timeout` / `all_parts_failed` |
 //! | the size of the answer | 502 | `answer_too_large` |
+//! | the request's body, where calls read it | 400 | `body_not_json` |
 //! | `?fields=` | 400 | `invalid_fields`, `unknown_field` |
 //!
 //! Invariant: a problem names part and reason, and holds no word of a service's answer.
@@ -62,6 +63,9 @@ pub enum AggregateFailed {
         /// What was known of the parts.
         report: Box<Report>,
     },
+    /// The request's body, which the calls read, is not JSON.
+    #[error("the request's body is not JSON")]
+    InvalidBody,
     /// The client's `fields` cannot be read.
     #[error("the client's fields cannot be read")]
     InvalidFields(#[from] InvalidFields),
@@ -78,7 +82,10 @@ impl AggregateFailed {
             Self::Part { report, .. } | Self::AllParts(report) | Self::TooLarge { report, .. } => {
                 Some(report)
             }
-            Self::Input { .. } | Self::InvalidFields(_) | Self::UnknownField(_) => None,
+            Self::Input { .. }
+            | Self::InvalidBody
+            | Self::InvalidFields(_)
+            | Self::UnknownField(_) => None,
         }
     }
 
@@ -96,6 +103,7 @@ impl AggregateFailed {
             }
             Self::AllParts(_) => (StatusCode::BAD_GATEWAY, "all_parts_failed"),
             Self::TooLarge { .. } => (StatusCode::BAD_GATEWAY, "answer_too_large"),
+            Self::InvalidBody => (StatusCode::BAD_REQUEST, "body_not_json"),
             Self::InvalidFields(_) => (StatusCode::BAD_REQUEST, "invalid_fields"),
             Self::UnknownField(_) => (StatusCode::BAD_REQUEST, "unknown_field"),
         }
@@ -156,6 +164,7 @@ impl Refusal for AggregateFailed {
             Self::TooLarge { .. } => {
                 "The answer is larger than the gateway may hold; ask for fewer fields.".into()
             }
+            Self::InvalidBody => "The body must be one JSON value.".into(),
             Self::InvalidFields(error) => format!("The text of \"fields\": {error}.").into(),
             Self::UnknownField(UnknownField(name)) => {
                 format!("There is no field \"{}\" here.", shortened(name)).into()
@@ -188,7 +197,10 @@ impl Refusal for AggregateFailed {
                 add("input", input);
             }
             Self::UnknownField(UnknownField(name)) => add("field", shortened(name)),
-            Self::AllParts(_) | Self::TooLarge { .. } | Self::InvalidFields(_) => {}
+            Self::AllParts(_)
+            | Self::TooLarge { .. }
+            | Self::InvalidBody
+            | Self::InvalidFields(_) => {}
         }
     }
 }

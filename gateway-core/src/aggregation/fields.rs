@@ -34,10 +34,13 @@ pub struct Fields {
     shows_others: bool,
     /// The most elements shown of an array at this place.
     limit: Option<usize>,
+    /// Whether nothing is shown at this place, although its surroundings are.
+    is_hidden: bool,
 }
 
 /// Everything, for what stands below a `*`.
-static EVERYTHING: Fields = Fields { names: Vec::new(), shows_others: true, limit: None };
+static EVERYTHING: Fields =
+    Fields { names: Vec::new(), shows_others: true, limit: None, is_hidden: false };
 
 /// A text that is not in the language of fields.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,7 +122,9 @@ impl Fields {
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Self> {
         match self.names.binary_search_by(|(known, _)| (**known).cmp(name)) {
-            Ok(found) => self.names.get(found).map(|(_, child)| child),
+            Ok(found) => {
+                self.names.get(found).map(|(_, child)| child).filter(|child| !child.is_hidden)
+            }
             Err(_) => self.shows_others.then_some(&EVERYTHING),
         }
     }
@@ -149,6 +154,29 @@ impl Fields {
         true
     }
 
+    /// Takes out what `hidden` names, down to its leaves; the error names what is not shown anyhow.
+    pub(super) fn hide(&mut self, hidden: &Self) -> Result<(), String> {
+        if hidden.shows_everything() {
+            return Err("must name what is not shown; \"*\" would leave nothing".into());
+        }
+        for (name, below) in &hidden.names {
+            if self.child(name).is_none() {
+                return Err(format!("{name:?} is not shown anyhow"));
+            }
+            let is_new = !self.names().any(|known| known == &**name);
+            let child = self.child_mut(name);
+            if is_new {
+                *child = Self::everything();
+            }
+            if below.shows_everything() {
+                child.is_hidden = true;
+            } else {
+                child.hide(below)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What is left of these fields when only `asked` is wanted. Limits stay.
     ///
     /// # Errors
@@ -175,7 +203,7 @@ impl Fields {
             names.push((name.clone(), shown.narrow_below(below, path)?));
             path.pop();
         }
-        Ok(Self { names, shows_others: false, limit: self.limit })
+        Ok(Self { names, shows_others: false, limit: self.limit, is_hidden: false })
     }
 
     fn child_mut(&mut self, name: &str) -> &mut Self {

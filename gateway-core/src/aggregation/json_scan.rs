@@ -46,6 +46,11 @@ impl<'a> Scanner<'a> {
         Ok(Self { rest, depth: 0 })
     }
 
+    /// The start of a text that has been found to be one JSON value before.
+    pub(super) const fn of_valid(json: &'a [u8]) -> Self {
+        Self { rest: json, depth: 0 }
+    }
+
     /// The first byte of the next value, which tells its kind.
     pub(super) fn peek(&mut self) -> Result<u8, NotJson> {
         self.skip_whitespace();

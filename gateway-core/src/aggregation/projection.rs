@@ -11,22 +11,31 @@
 //!
 //! Not here: the language of fields (`fields`), where parts stand in the answer (`parts`).
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 
 use super::fields::Fields;
 use super::json_scan::{NotJson, Scanner, one_value};
+use super::values::name_of;
 
 /// What `fields` shows of the one JSON value in `body`.
 pub(super) fn project(body: &Bytes, fields: &Fields) -> Result<Bytes, NotJson> {
     if fields.shows_everything() && fields.limit().is_none() {
         return Ok(body.slice_ref(one_value(body)?));
     }
-    let mut projection = Projection { from: Scanner::try_new(body)?, into: Vec::new() };
+    let mut projection =
+        Projection { from: Scanner::try_new(body)?, into: Vec::with_capacity(body.len() / 2) };
     projection.value(fields, fields.limit())?;
     projection.from.end()?;
     Ok(projection.into.into())
+}
+
+/// The same of a value that has been validated before: shown whole, it is not looked at again.
+pub(super) fn project_valid(value: &Bytes, fields: &Fields) -> Bytes {
+    if fields.shows_everything() && fields.limit().is_none() {
+        return value.clone();
+    }
+    // What was valid once is valid still.
+    project(value, fields).unwrap_or_else(|NotJson| Bytes::from_static(b"null"))
 }
 
 struct Projection<'a> {
@@ -54,7 +63,7 @@ impl Projection<'_> {
         let mut has_more = self.from.enter(b'}')?;
         while has_more {
             let key = self.from.key()?;
-            match fields.child(&name(key)) {
+            match fields.child(&name_of(key)) {
                 Some(child) => {
                     if self.into.len() > start {
                         self.into.push(b',');
@@ -92,16 +101,6 @@ impl Projection<'_> {
         self.into.push(b']');
         Ok(())
     }
-}
-
-/// The name that a key with its quotes spells. An escaped lone surrogate spells nothing that a
-/// view could name.
-fn name(key: &[u8]) -> Cow<'_, str> {
-    if key.contains(&b'\\') {
-        return serde_json::from_slice(key).unwrap_or_default();
-    }
-    let inner = key.get(1..key.len().saturating_sub(1)).unwrap_or_default();
-    std::str::from_utf8(inner).map_or_else(|_| Cow::default(), Cow::Borrowed)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A list of RFC 9651: the item is the part's name, `o` its outcome, `r` the reason where it is not
-//! ok, `status` the service's answer where that was the reason, `ms` the time it took.
+//! ok, `status` the service's answer where that was the reason, `failed` and `of` the items of a
+//! `for_each` where some are missing, `ms` the time it took.
 //!
 //! Not here: what a required part's failure does to the answer (`failure`).
 
@@ -16,17 +17,26 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::CACHE_STATUS;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::header::{AGGREGATE_STATUS, SERVER_TIMING};
+
+use super::part_cache::CacheUse;
 
 /// What became of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The service's answer is in the body.
     Ok,
+    /// An answer that was kept, and is as good as a new one, is in the body.
+    Cached,
+    /// An answer that was kept, and is older than it should be, is in the body.
+    Stale,
     /// The declared value is in the body.
     Fallback,
+    /// Some items of a `for_each` have what was fetched for them, the others null.
+    Partial,
     /// Null is in the body.
     Failed,
     /// It was not called, or not to the end; null is in the body.
@@ -39,6 +49,9 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Cached => "cached",
+            Self::Stale => "stale",
+            Self::Partial => "partial",
             Self::Fallback => "fallback",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
@@ -48,7 +61,7 @@ impl Outcome {
     /// Whether the client has something to show.
     #[must_use]
     pub const fn is_delivered(self) -> bool {
-        matches!(self, Self::Ok | Self::Fallback)
+        !matches!(self, Self::Failed | Self::Skipped)
     }
 }
 
@@ -73,6 +86,14 @@ pub enum Reason {
     Status(StatusCode),
     /// The service answered with something that is not one JSON (or XML) document.
     Unparsable,
+    /// The answer has another shape than the declaration says.
+    Contract,
+    /// The answer holds another user's data.
+    ForeignData,
+    /// There are more items than a `for_each` runs over.
+    TooManyItems,
+    /// The part's `when` does not hold.
+    Condition,
     /// The service takes no calls at the moment: too many in flight, or known to be down.
     Unavailable,
     /// The answer failed before this part had landed.
@@ -93,6 +114,10 @@ impl Reason {
             Self::Redirect => "redirect",
             Self::Status(_) => "status",
             Self::Unparsable => "unparsable",
+            Self::Contract => "contract",
+            Self::ForeignData => "foreign_data",
+            Self::TooManyItems => "too_many_items",
+            Self::Condition => "condition",
             Self::Unavailable => "unavailable",
             Self::Cancelled => "cancelled",
         }
@@ -104,6 +129,8 @@ impl Reason {
 pub struct PartReport {
     /// Its name.
     pub part: Arc<str>,
+    /// Its number in the declaration.
+    pub number: usize,
     /// What became of it.
     pub outcome: Outcome,
     /// Why, where it is not ok.
@@ -112,6 +139,30 @@ pub struct PartReport {
     pub took: Option<Duration>,
     /// Its share in the completeness, next to the other parts' weights.
     pub weight: u32,
+    /// Items that lack what was to be fetched for them, and all items; of a `for_each`.
+    pub items: Option<(usize, usize)>,
+    /// What the cache had to do with it, where it has one.
+    pub cache: Option<CacheUse>,
+}
+
+impl PartReport {
+    /// The share of it that was delivered, 0 to 1.
+    fn delivered(&self) -> f64 {
+        match (self.outcome, self.items) {
+            (Outcome::Partial, Some((failed, of))) if of > 0 => {
+                #[expect(clippy::cast_precision_loss, reason = "items are capped far below 2^52")]
+                let share = 1.0 - failed as f64 / of as f64;
+                share
+            }
+            (outcome, _) if outcome.is_delivered() => 1.0,
+            _ => 0.0,
+        }
+    }
+
+    /// A part that was not wanted for this request is no gap.
+    fn is_due(&self) -> bool {
+        self.reason != Some(Reason::Condition)
+    }
 }
 
 /// What one answer is made of.
@@ -121,28 +172,32 @@ pub struct Report {
     pub parts: Vec<PartReport>,
     /// The services that were called, each once, in declaration order: the resolver's numbers.
     pub services: Vec<usize>,
+    /// Calls that were made; a part may have many, or none.
+    pub calls: u32,
     /// From the first call being sent to the last landing: the critical path of the calls.
     pub upstream: Duration,
 }
 
 impl Report {
-    /// The weighted share that was delivered, 0 to 1, in thousandths. A fallback counts.
+    /// The weighted share that was delivered, 0 to 1, in thousandths. A fallback counts, and so
+    /// does a stale value; a part whose condition does not hold is left out.
     #[must_use]
     pub fn completeness(&self) -> f64 {
-        let weigh = |counts: fn(&PartReport) -> bool| -> f64 {
-            self.parts.iter().filter(|part| counts(part)).map(|part| f64::from(part.weight)).sum()
-        };
-        let all = weigh(|_| true);
+        let due = || self.parts.iter().filter(|part| part.is_due());
+        let all: f64 = due().map(|part| f64::from(part.weight)).sum();
         if all == 0.0 {
             return 1.0;
         }
-        (weigh(|part| part.outcome.is_delivered()) / all * 1_000.0).round() / 1_000.0
+        let delivered: f64 = due().map(|part| f64::from(part.weight) * part.delivered()).sum();
+        (delivered / all * 1_000.0).round() / 1_000.0
     }
 
-    /// Whether every part is what its service says at this moment.
+    /// Whether every part is what its service says at this moment, or said so lately that the
+    /// declaration takes it for that.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.parts.iter().all(|part| part.outcome == Outcome::Ok)
+        let is_whole = |part: &PartReport| matches!(part.outcome, Outcome::Ok | Outcome::Cached);
+        self.parts.iter().filter(|part| part.is_due()).all(is_whole)
     }
 
     /// Whether time alone kept the parts that failed from being delivered.
@@ -152,11 +207,26 @@ impl Report {
         failed.all(|part| part.reason == Some(Reason::Timeout))
     }
 
-    /// Adds `Aggregate-Status` and `Server-Timing`.
+    /// The value of `Cache-Status` (RFC 9211): a member for each part that has a cache; `None`
+    /// when none has.
+    #[must_use]
+    pub fn cache_status(&self) -> Option<HeaderValue> {
+        let cached = self.parts.iter().filter_map(|part| Some((part, part.cache?)));
+        let status = list(", ", cached, |(part, cache), out| {
+            write!(out, "{}{}", part.part, cache.parameters())?;
+            cache.ttl().map_or(Ok(()), |ttl| write!(out, ";ttl={ttl}"))
+        });
+        (!status.is_empty()).then(|| header_value(&status))
+    }
+
+    /// Adds `Aggregate-Status`, `Server-Timing` and `Cache-Status`.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         headers.insert(AGGREGATE_STATUS, self.aggregate_status());
         if let Some(timing) = self.server_timing() {
             headers.insert(SERVER_TIMING, timing);
+        }
+        if let Some(status) = self.cache_status() {
+            headers.insert(CACHE_STATUS, status);
         }
     }
 
@@ -170,6 +240,9 @@ impl Report {
                 if let Reason::Status(status) = reason {
                     write!(out, ";status={}", status.as_u16())?;
                 }
+            }
+            if let (Outcome::Partial, Some((failed, of))) = (part.outcome, part.items) {
+                write!(out, ";failed={failed};of={of}")?;
             }
             part.took.map_or(Ok(()), |took| write!(out, ";ms={}", took.as_millis()))
         }))
@@ -186,8 +259,8 @@ impl Report {
         (!timing.is_empty()).then(|| header_value(&timing))
     }
 
-    /// The value of `_meta`. Times are left out, so that equal answers are equal bytes.
-    pub(super) fn write_meta(&self, out: &mut Vec<u8>) {
+    /// The value of `_meta`, and of the last frame of progressive delivery. Times are left out, so that equal answers are equal bytes.
+    pub(crate) fn write_meta(&self, out: &mut Vec<u8>) {
         let parts = list(",", &self.parts, |part, out| {
             write!(out, "\"{}\":{{\"outcome\":\"{}\"", part.part, part.outcome.as_str())?;
             match part.reason {
@@ -230,7 +303,8 @@ mod tests {
 
     fn part(name: &str, outcome: Outcome, reason: Option<Reason>, us: Option<u64>) -> PartReport {
         let took = us.map(Duration::from_micros);
-        PartReport { part: name.into(), outcome, reason, took, weight: 1 }
+        let part = name.into();
+        PartReport { part, number: 0, outcome, reason, took, weight: 1, items: None, cache: None }
     }
 
     fn report() -> Report {
@@ -243,6 +317,7 @@ mod tests {
                 part("hooks", Outcome::Skipped, Some(Reason::MissingInput), None),
             ],
             services: vec![0, 1, 2],
+            calls: 3,
             upstream: Duration::from_millis(300),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::plan::{Caps, PartSource, PlanSource};
+use crate::principal::{IdentityText, Principal, Scheme};
 
 /// `[aggregates.dashboard]` with these parts, 800 ms, and the ceilings of the embedded defaults.
 pub(super) fn aggregate(parts: Vec<PartSource>) -> PlanSource {
@@ -13,6 +14,7 @@ pub(super) fn aggregate(parts: Vec<PartSource>) -> PlanSource {
         concurrent_calls_max: 64,
         part_size_max: 4 << 20,
         answer_size_max: 16 << 20,
+        items_max: 1_000,
     };
     PlanSource {
         aggregate: "dashboard".into(),
@@ -20,19 +22,30 @@ pub(super) fn aggregate(parts: Vec<PartSource>) -> PlanSource {
         is_all_or_nothing: false,
         parts,
         caps,
+        response_headers: Vec::new(),
+        set_cookies: Vec::new(),
+        reserved_headers: vec!["x-user-id".into()],
     }
 }
 
 /// A part that says nothing but its call.
 pub(super) fn part(name: &str, call: &str) -> PartSource {
-    PartSource {
-        name: name.into(),
-        call: call.into(),
-        need: None,
-        fallback: None,
-        xml_to_json: None,
-        deadline: None,
-        weight: 1,
+    PartSource { name: name.into(), call: call.into(), weight: 1, ..PartSource::default() }
+}
+
+/// A caller without a role or a tenant.
+pub(super) fn principal(user_id: &str) -> Principal {
+    let text = |text| IdentityText::parse(text).expect("visible");
+    Principal {
+        scheme: Scheme::Jwt,
+        user_id: text(user_id),
+        role: None,
+        roles: Vec::new(),
+        tenant: None,
+        tier: text("pro"),
+        scopes: Vec::new(),
+        credential_id: None,
+        expires_at: None,
     }
 }
 

@@ -1,8 +1,14 @@
 //! Whole answers, with services that live in memory and time that passes only when nobody is busy.
 
-use std::cell::{Cell, RefCell};
+mod cached;
+mod joined;
+mod progressive;
+mod shaped;
+mod written;
+
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,15 +17,16 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use super::parts::{PartAnswer, PartCall, PartFailure};
+use super::caller::{PartAnswer, PartCall, PartFailure};
+use super::part_cache::PartCache;
 use super::plan::{Need, PartSource, PlanSource};
 use super::status::Reason;
-use super::testing::{aggregate, part};
+use super::testing::{aggregate, part, principal};
 use super::*;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::Refused;
 use crate::exchange::RequestId;
-use crate::principal::{IdentityText, Principal, Scheme};
+use crate::principal::Principal;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -33,6 +40,7 @@ fn says(body: &str) -> Act {
 fn answers(status: u16, body: &str) -> Act {
     let answer = PartAnswer {
         status: StatusCode::from_u16(status).expect("status"),
+        headers: HeaderMap::new(),
         retry_after: None,
         body: Bytes::copy_from_slice(body.as_bytes()),
         waited: Duration::ZERO,
@@ -48,41 +56,97 @@ fn after(ms: u32, act: Act) -> Act {
     (ms * MS, act.1)
 }
 
+/// What a service does for one call.
+type Script = Arc<dyn Fn(&PartCall) -> Act + Send + Sync>;
+
 /// The services, by the part that calls them, and what they have seen.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Platform {
-    acts: HashMap<&'static str, Act>,
+    services: Arc<Services>,
+    /// Whom it is called for: what stands for `{who}` in an answer.
+    who: Arc<str>,
+}
+
+#[derive(Default)]
+struct Services {
+    scripts: Mutex<HashMap<&'static str, Script>>,
     /// The gateway's own time in front of each call.
-    overhead: Duration,
-    calls: RefCell<Vec<String>>,
-    under_way: Cell<usize>,
-    under_way_max: Cell<usize>,
+    overhead: Mutex<Duration>,
+    calls: Mutex<Vec<String>>,
+    under_way: AtomicUsize,
+    under_way_max: AtomicUsize,
+}
+
+impl Platform {
+    fn does(&self, part: &'static str, act: Act) -> &Self {
+        self.answers_by(part, move |_| act.clone())
+    }
+
+    fn answers_by(
+        &self,
+        part: &'static str,
+        script: impl Fn(&PartCall) -> Act + Send + Sync + 'static,
+    ) -> &Self {
+        self.services.scripts.lock().expect("no panic").insert(part, Arc::new(script));
+        self
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.services.calls.lock().expect("no panic").clone()
+    }
+
+    fn under_way(&self) -> (usize, usize) {
+        (
+            self.services.under_way.load(Ordering::SeqCst),
+            self.services.under_way_max.load(Ordering::SeqCst),
+        )
+    }
 }
 
 /// Counts a call out again, however it ends.
-struct Leaving<'a>(&'a Cell<usize>);
+struct Leaving(Arc<Services>);
 
-impl Drop for Leaving<'_> {
+impl Drop for Leaving {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 impl Caller for Platform {
-    async fn call(&self, call: PartCall<'_>) -> Result<PartAnswer, PartFailure> {
-        let line = format!("{} {} {}", call.service, call.method, call.path_and_query);
-        self.calls.borrow_mut().push(line);
-        self.under_way.set(self.under_way.get() + 1);
-        self.under_way_max.set(self.under_way_max.get().max(self.under_way.get()));
-        let _leaving = Leaving(&self.under_way);
-        let (delay, result) = self.acts[call.part].clone();
-        tokio::time::sleep(self.overhead + delay).await;
-        result.map(|answer| PartAnswer { waited: delay, ..answer })
+    fn call(
+        &self,
+        call: PartCall,
+    ) -> impl Future<Output = Result<PartAnswer, PartFailure>> + Send + 'static {
+        let Self { services, who } = self.clone();
+        async move {
+            let sent = &call.call;
+            let mut line = format!("{} {} {}", call.service, sent.method, sent.target);
+            if let Some(body) = &sent.body {
+                line.push_str(&format!(" {}", String::from_utf8_lossy(body)));
+            }
+            services.calls.lock().expect("no panic").push(line);
+            let now = services.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            services.under_way_max.fetch_max(now, Ordering::SeqCst);
+            let _leaving = Leaving(Arc::clone(&services));
+            let script = services.scripts.lock().expect("no panic").get(&*call.part).cloned();
+            let (delay, result) =
+                script.unwrap_or_else(|| panic!("no script for {}", call.part))(&call);
+            let overhead = *services.overhead.lock().expect("no panic");
+            tokio::time::sleep(overhead + delay).await;
+            result.map(|answer| {
+                let body = String::from_utf8_lossy(&answer.body).replace("{who}", &who).into();
+                PartAnswer { waited: delay, body, ..answer }
+            })
+        }
     }
 }
 
 fn platform(acts: impl IntoIterator<Item = (&'static str, Act)>) -> Platform {
-    Platform { acts: acts.into_iter().collect(), ..Platform::default() }
+    let platform = Platform::default();
+    for (part, act) in acts {
+        platform.does(part, act);
+    }
+    platform
 }
 
 fn view(source: &PlanSource, fields: &str) -> View {
@@ -90,8 +154,10 @@ fn view(source: &PlanSource, fields: &str) -> View {
         name: "dashboard".into(),
         fields: fields.into(),
         limits: Vec::new(),
+        drop: None,
         has_meta: false,
         params: vec!["id".into()],
+        is_safe: false,
     };
     let plan = Plan::compile(source, &|name| "abcdefs".find(name)).expect("a plan");
     View::compile(&view, Arc::new(plan)).expect("a view")
@@ -119,25 +185,36 @@ async fn answer_by(
     clock: &Clock,
     due: Moment,
 ) -> Result<Composed, AggregateFailed> {
-    let text = |text| IdentityText::parse(text).expect("visible");
-    let principal = Principal {
-        scheme: Scheme::Jwt,
-        user_id: text("4821"),
-        role: None,
-        roles: Vec::new(),
-        tenant: None,
-        tier: text("pro"),
-        scopes: Vec::new(),
-        credential_id: None,
-        expires_at: None,
-    };
+    let environment = environment(platform, clock, due);
+    answer_to(view, &environment, &principal("4821"), query).await
+}
+
+fn environment(platform: &Platform, clock: &Clock, due: Moment) -> Environment<Platform> {
+    let cache = PartCache::new(1 << 20);
+    Environment { caller: platform.clone(), clock: clock.clone(), cache, due }
+}
+
+async fn answer_to(
+    view: &View,
+    environment: &Environment<Platform>,
+    principal: &Principal,
+    query: &str,
+) -> Result<Composed, AggregateFailed> {
+    let body = Bytes::from_static(br#"{"title":"new"}"#);
     let inputs = Inputs {
-        principal: Some(&principal),
+        principal: Some(principal),
         params: &["x7".into()],
         query: Some(query),
         headers: &HeaderMap::new(),
+        body: Some(&body),
     };
-    let ticking = async {
+    let answered = view.answer(environment, &inputs);
+    ticking(&environment.clock, answered).await
+}
+
+/// Lets the clock follow tokio's paused time while a future runs.
+async fn ticking<T>(clock: &Clock, future: impl Future<Output = T>) -> T {
+    let ticks = async {
         loop {
             tokio::time::sleep(MS).await;
             clock.advance(MS);
@@ -146,8 +223,8 @@ async fn answer_by(
     tokio::select! {
         // The clock first, so that it already shows the time at which something ends.
         biased;
-        () = ticking => unreachable!("a clock never stops"),
-        answered = view.answer(platform, clock, &inputs, due) => answered,
+        () = ticks => unreachable!("a clock never stops"),
+        done = future => done,
     }
 }
 
@@ -223,7 +300,7 @@ async fn a_whole_view_is_every_part_byte_for_byte_in_declaration_order() {
         "3 GET /usage",
         "1 GET /webhooks",
     ];
-    let mut seen = platform.calls.into_inner();
+    let mut seen = platform.calls();
     seen.sort_unstable();
     let mut expected = calls.map(str::to_owned);
     expected.sort_unstable();
@@ -242,7 +319,7 @@ async fn a_compact_view_shows_what_it_names_and_calls_only_for_that() {
             "profile;o=ok links;o=ok usage;o=ok"
         )
     );
-    assert_eq!(platform.calls.borrow().len(), 3);
+    assert_eq!(platform.calls().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,11 +348,13 @@ async fn latencies_never_change_a_byte_of_the_answer() {
     let mut meta = view(&dashboard(), "*");
     meta.has_meta = true;
     let mut bodies = Vec::new();
-    for _ in 0..200 {
-        let mut platform = healthy();
-        platform.acts.insert("links", answers(500, ""));
-        for act in platform.acts.values_mut() {
-            act.0 = random.random_range(0..60) * MS;
+    for _ in 0..1_000 {
+        let platform = healthy();
+        platform.does("links", answers(500, ""));
+        let scripts: Vec<_> = platform.services.scripts.lock().expect("no panic").drain().collect();
+        for (part, script) in scripts {
+            let delay = random.random_range(0..60) * MS;
+            platform.answers_by(part, move |call| (delay, script(call).1));
         }
         bodies.push(answer(&meta, &platform, "").await.expect("an answer").body);
     }
@@ -363,8 +442,8 @@ async fn any_2xx_is_success_and_no_body_is_null() {
 
 #[tokio::test(start_paused = true)]
 async fn a_problem_names_part_and_reason_and_repeats_no_word_of_the_service() {
-    let mut platform = healthy();
-    platform.acts.insert("profile", after(15, answers(500, "stack trace of the user database")));
+    let platform = healthy();
+    platform.does("profile", after(15, answers(500, "stack trace of the user database")));
     let failed = answer(&view(&dashboard(), "*"), &platform, "").await.expect_err("required");
     let (problem, headers) = problem(failed);
     assert_eq!(
@@ -435,8 +514,8 @@ async fn when_no_part_is_delivered_there_is_no_answer() {
 async fn all_or_nothing_is_one_line_whatever_the_parts_say() {
     let source = PlanSource { is_all_or_nothing: true, ..dashboard() };
     for part in ["links", "usage"] {
-        let mut platform = healthy();
-        platform.acts.insert(part, answers(404, ""));
+        let platform = healthy();
+        platform.does(part, answers(404, ""));
         let answered = shown(answer(&view(&source, "*"), &platform, "").await);
         assert!(answered.starts_with("404 part_not_found "), "{part}: {answered}");
     }
@@ -449,7 +528,7 @@ async fn a_missing_input_skips_its_part_or_refuses_the_request_before_any_call()
     let ask = async |x: PartSource, query: &str| {
         let platform = platform([("x", says("1")), ("other", says("2"))]);
         let answered = answer(&view(&aggregate(vec![x, other()]), "*"), &platform, query).await;
-        (shown(answered), platform.calls.into_inner().len())
+        (shown(answered), platform.calls().len())
     };
     let optional = || part("x", call);
     let required = || PartSource { need: Some(Need::Required), ..optional() };
@@ -483,7 +562,7 @@ async fn parts_run_side_by_side_as_far_as_the_cap_allows() {
         let platform = platform(parts.map(|name| (name, after(100, says("1")))));
         let (ms, answered) = timed(&view(&source, "*"), &platform, 10_000).await;
         assert!(answered.starts_with(r#"{"p0":1,"p1":1,"p2":1,"p3":1,"p4":1}"#), "{answered}");
-        assert_eq!((ms, platform.under_way_max.get()), (took, under_way), "cap {cap}");
+        assert_eq!((ms, platform.under_way().1), (took, under_way), "cap {cap}");
     }
 }
 
@@ -508,17 +587,17 @@ async fn every_deadline_is_kept_and_a_call_without_time_is_not_made() {
     let platform = slow();
     let (ms, answered) = timed(&view(&queued, "*"), &platform, 10_000).await;
     assert!(answered.starts_with("504 all_parts_timeout "), "{answered}");
-    assert!(ms.abs_diff(800) <= 1 && platform.calls.borrow().len() == 1, "{ms} ms");
+    assert!(ms.abs_diff(800) <= 1 && platform.calls().len() == 1, "{ms} ms");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_required_part_that_fails_ends_the_answer_at_once() {
-    let mut platform = healthy();
-    platform.acts.insert("profile", after(5, answers(404, "")));
+    let platform = healthy();
+    platform.does("profile", after(5, answers(404, "")));
     let (ms, answered) = timed(&view(&dashboard(), "*"), &platform, 10_000).await;
     assert!(answered.starts_with("404 part_not_found "), "{answered}");
     assert!(ms <= 6, "{ms} ms");
-    assert_eq!(platform.under_way.get(), 0);
+    assert_eq!(platform.under_way().0, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -527,7 +606,7 @@ async fn a_client_that_goes_away_takes_every_call_with_it() {
     let view = view(&dashboard(), "*");
     let gone = tokio::time::timeout(MS, answer(&view, &platform, "")).await;
     assert!(gone.is_err());
-    assert_eq!((platform.under_way_max.get(), platform.under_way.get()), (5, 0));
+    assert_eq!((platform.under_way().1, platform.under_way().0), (5, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -563,7 +642,8 @@ async fn the_report_tells_times_services_and_the_critical_path() {
     let report = &composed.report;
     assert_eq!(report.services, [0, 1, 2, 3]);
     assert_eq!(report.upstream, 50 * MS);
-    let signing = Platform { overhead: 3 * MS, ..healthy() };
+    let signing = healthy();
+    *signing.services.overhead.lock().expect("no panic") = 3 * MS;
     let signed = answer(&view(&dashboard(), "links"), &signing, "").await.expect("an answer");
     assert_eq!(signed.report.upstream, 50 * MS, "the gateway's own time is not the services'");
     let mut headers = HeaderMap::new();
@@ -601,8 +681,10 @@ fn every_mistake_of_a_view_is_reported_under_its_key() {
             name: "dashboard".into(),
             fields: fields.into(),
             limits: limits.iter().map(|&(path, limit)| (path.to_owned(), limit)).collect(),
+            drop: None,
             has_meta: false,
             params: vec!["id".into()],
+            is_safe: true,
         };
         let errors = View::compile(&view, Arc::new(plan)).expect_err("mistakes");
         errors.iter().map(ToString::to_string).collect::<Vec<_>>()

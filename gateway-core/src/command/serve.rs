@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::{Gateway, Kit};
 use crate::admin::{self, Admin};
+use crate::aggregation::part_cache::PartCache;
 use crate::auth::session::SessionLifetime;
 use crate::clock::Clock;
 use crate::metric::Metrics;
@@ -26,6 +27,7 @@ use crate::observability::diagnostics;
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
 use crate::readiness::Readiness;
 use crate::server::{self, Serve, Server, ServerFailed, ServerSettings};
+use crate::site::Site;
 use crate::site::compile::{Compiled, IssuerKeys};
 use crate::site::limits::RateLimits;
 use crate::stores::memory::{MemoryKeys, MemoryVault};
@@ -98,6 +100,13 @@ pub(super) struct Prepared {
     vault: Vault,
     keys: MemoryKeys,
     log_level: tracing_subscriber::EnvFilter,
+}
+
+impl Prepared {
+    /// The site that would be served.
+    pub(super) const fn site(&self) -> &Site {
+        &self.compiled.site
+    }
 }
 
 /// Compiles a configuration for a gateway.
@@ -182,6 +191,7 @@ pub fn start(
         rate_limits: RateLimits::new(platform.rate_limit.buckets_max),
         vault,
         keys: Keys::Memory(Arc::new(keys)),
+        part_cache: PartCache::new(platform.aggregation.cache_size_max.bytes()),
         key_sources,
         observer: options.observer,
         readiness: Arc::new(Readiness::default()),

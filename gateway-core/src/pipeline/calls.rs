@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, header};
 
+use crate::aggregation::call::Call;
+use crate::aggregation::part_cache::Purge;
 use crate::assertion;
 use crate::body::Body;
 use crate::clock::Moment;
@@ -33,8 +34,8 @@ pub struct CallContext {
     pub principal: Option<Arc<Principal>>,
     /// The trace.
     pub trace: TraceContext,
-    /// The client's address.
-    pub client: IpAddr,
+    /// The client's address; `None` where a service is not to know for whom a call is made.
+    pub client: Option<IpAddr>,
     /// When the answer is due.
     pub deadline: Moment,
 }
@@ -47,13 +48,20 @@ impl CallContext {
             request_id: exchange.request_id,
             principal: exchange.principal.clone(),
             trace: exchange.trace.clone(),
-            client: exchange.client,
+            client: Some(exchange.client),
             deadline: exchange.deadline,
         }
     }
+
+    /// The same without a word about who asks.
+    #[must_use]
+    pub fn of_nobody(&self) -> Self {
+        Self { principal: None, client: None, ..self.clone() }
+    }
 }
 
-/// Sends one request to a service, dressed with who asks and signed.
+/// Sends one request to a service, dressed with who asks and signed; the answer is due at the
+/// context's deadline.
 ///
 /// `target` is the path and query as the service will see it.
 pub(super) async fn call(
@@ -61,12 +69,23 @@ pub(super) async fn call(
     site: &Site,
     service: &Service,
     context: &CallContext,
+    request: Request<Body>,
+) -> Result<Answer, CallFailed> {
+    let time_left = context.deadline.since(worker.core.clock.now());
+    call_within(worker, (site, service), context, request, time_left).await
+}
+
+/// The same, with so much time.
+pub(super) async fn call_within(
+    worker: &Worker,
+    (site, service): (&Site, &Service),
+    context: &CallContext,
     mut request: Request<Body>,
+    time_left: Duration,
 ) -> Result<Answer, CallFailed> {
     dress(worker, site, service, context, &mut request);
     let clock = &worker.core.clock;
     let started = clock.now();
-    let time_left = context.deadline.since(started);
     let answer = worker.client.call(&service.target, request, time_left).await;
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
     answer
@@ -91,7 +110,9 @@ fn dress(
     });
     let headers = request.headers_mut();
     headers.insert(X_REQUEST_ID, context.request_id.to_header());
-    headers.insert(X_FORWARDED_FOR, address(context.client));
+    if let Some(client) = context.client {
+        headers.insert(X_FORWARDED_FOR, address(client));
+    }
     headers.insert(TRACEPARENT, context.trace.child());
     if let Some(state) = context.trace.state() {
         headers.insert(TRACESTATE, state.clone());
@@ -169,6 +190,15 @@ impl ServiceCalls {
         Ok(outcome?.0)
     }
 
+    /// Forgets every answer that was kept for whom this request is from: what they were shown must
+    /// not be shown again after a logout.
+    pub fn forget_kept(&self) {
+        if let Some(principal) = &self.context.principal {
+            let user_id = principal.user_id.as_str();
+            self.worker.core.part_cache.purge(Purge::Identity(user_id));
+        }
+    }
+
     fn note(&self, service: &Service, attempts: u32, waited: Duration) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         if !tally.services.contains(&service.name) {
@@ -203,9 +233,16 @@ pub(super) fn joined(services: &[Arc<str>]) -> Option<Arc<str>> {
 }
 
 /// A call that starts from nothing: an aggregate's part.
-pub(super) fn request_of(method: Method, target: PathAndQuery) -> Request<Body> {
-    let mut request = Request::new(Body::empty());
+pub(super) fn request_of(call: Call) -> Request<Body> {
+    let Call { method, target, headers, body } = call;
+    let is_json = body.is_some();
+    let mut request = Request::new(body.map_or_else(Body::empty, Body::from));
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
+    let fields = request.headers_mut();
+    if is_json {
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    fields.extend(headers);
     request
 }

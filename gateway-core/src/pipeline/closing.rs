@@ -25,6 +25,7 @@ impl Closing {
         let core = &self.worker.core;
         let now = core.clock.now();
         let record = &mut self.record;
+        record.settle();
         record.latency = now.since(self.started);
         if let Some(since) = self.streams_since {
             record.upstream += now.since(since);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::aggregation::part_cache::PartCache;
 use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::metric::Metrics;
@@ -51,6 +52,8 @@ pub struct Core {
     pub vault: Vault,
     /// The API keys.
     pub keys: Keys,
+    /// Parts of aggregates that are kept.
+    pub part_cache: Arc<PartCache>,
     /// Where the issuers' signing keys come from.
     pub key_sources: KeySources,
     /// Who is shown each exchange as its answer leaves.

@@ -33,7 +33,7 @@ pub(super) async fn forward(
         Action::Service(proxy) => {
             pass_through::pass_through(worker, site, proxy, exchange, body).await
         }
-        Action::Aggregate(view) => aggregate::compose(worker, site, view, exchange).await,
+        Action::Aggregate(view) => aggregate::compose(worker, site, view, exchange, body).await,
         Action::Local(endpoint) => local::answer(worker, site, endpoint, exchange, body).await,
     }
 }

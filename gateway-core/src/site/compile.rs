@@ -68,6 +68,10 @@ fn build<'a>(
     let platform = report.platform();
     let identity_headers = identity_headers(report);
     let assertion_header = report.header(&["assertion", "header"], &platform.assertion.header);
+    let time_left = platform.aggregation.time_left_header.as_deref();
+    let time_left_header = time_left.map_or(Some(None), |name| {
+        report.header(&["aggregation", "time_left_header"], name).map(Some)
+    });
     let services = services::compile(report);
     let schemes = Schemes::compile(report);
     let limits = Limits::compile(report, metrics);
@@ -100,6 +104,7 @@ fn build<'a>(
             challenges: Challenges::of(schemes.jwt.as_ref(), schemes.api_key.as_ref()),
             identity_headers,
             assertion_header,
+            time_left_header: time_left_header?,
             signer: Signer::new(&gateway, platform.assertion.lifetime.get()),
             session: schemes.session,
             jwt: schemes.jwt,

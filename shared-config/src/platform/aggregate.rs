@@ -24,6 +24,13 @@ pub struct Aggregation {
     pub part_size_max: ByteSize,
     /// Longest answer.
     pub answer_size_max: ByteSize,
+    /// Items that one `for_each` runs over.
+    #[schemars(range(min = 1))]
+    pub items_max: usize,
+    /// Bytes of all answers that are kept for parts with a `cache`, on all cores together.
+    pub cache_size_max: ByteSize,
+    /// The header field that tells a service how many milliseconds are left; absent: none does.
+    pub time_left_header: Option<String>,
 }
 
 /// `[aggregates.*]`: the calls that make up an answer.
@@ -34,6 +41,12 @@ pub struct Aggregate {
     pub deadline: Duration,
     /// `required`: every part is, whatever it says itself.
     pub need: Option<Need>,
+    /// Header fields of the services' answers that the client sees, and how several become one.
+    #[serde(default)]
+    pub response_headers: BTreeMap<String, HeaderRule>,
+    /// Cookies of the services' answers that the client gets, by name.
+    #[serde(default)]
+    pub set_cookies: Vec<String>,
     /// The parts, by name.
     #[schemars(extend("minProperties" = 1))]
     parts: BTreeMap<String, Part>,
@@ -69,14 +82,124 @@ pub struct Part {
     pub need: Option<Need>,
     /// What stands in its place when it fails.
     pub fallback: Option<Value>,
-    /// How its body is converted.
-    pub body: Option<BodyRule>,
+    /// How the answer's body becomes JSON.
+    pub convert: Option<BodyRule>,
+    /// Header fields that are sent, with bindings.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The JSON body that is sent, with bindings in its texts.
+    pub body: Option<Value>,
+    /// When it is called; else it is skipped.
+    pub when: Option<String>,
+    /// The items that it is called for: `links.items`.
+    pub for_each: Option<String>,
+    /// One call for many items.
+    pub batch: Option<Batch>,
+    /// Where its value stands, instead of under its own name: `links.items.clicks`.
+    pub into: Option<String>,
+    /// `root`: the members of its value stand in the answer itself.
+    pub merge: Option<Merge>,
+    /// What happens where another value stands already.
+    pub on_conflict: Option<Conflict>,
+    /// Members that nobody sees, in the language of fields.
+    pub drop: Option<String>,
+    /// New names of members, by path.
+    #[serde(default)]
+    pub rename: BTreeMap<String, String>,
+    /// Objects whose members move up into the object around them, by path.
+    #[serde(default)]
+    pub flatten: Vec<String>,
+    /// Longest arrays, by path.
+    #[serde(default)]
+    pub limit: BTreeMap<String, usize>,
+    /// Members that must be there, in the language of fields.
+    pub required_fields: Option<String>,
+    /// What the value must look like: a JSON Schema.
+    pub schema: Option<Value>,
+    /// The member that names the user whose data it is; another user's data is never shown.
+    pub owner: Option<String>,
+    /// How long its answer may be used again.
+    pub cache: Option<PartCache>,
     /// Time for it; absent: what is left of the answer's.
     pub deadline: Option<Duration>,
     /// Its share in the answer's completeness.
     #[serde(default = "weight")]
     #[schemars(range(min = 1, max = 1_000))]
     pub weight: u32,
+}
+
+/// `[aggregates.*.parts.*.batch]`: one call for many items.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Most items of one call.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub size: usize,
+    /// The member of each result that says whose it is.
+    #[serde(rename = "match")]
+    pub key: String,
+    /// Where the results are in the answer; absent: the answer is the list.
+    pub from: Option<String>,
+}
+
+/// `[aggregates.*.parts.*.cache]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartCache {
+    /// How long an answer is as good as a new one.
+    pub ttl: Duration,
+    /// How long after that it is still shown, while a new one is fetched.
+    pub stale_while_revalidate: Option<Duration>,
+    /// How long after that it is shown where no new one can be had.
+    pub stale_if_error: Option<Duration>,
+    /// Who may be shown it.
+    #[serde(default)]
+    pub scope: CacheScope,
+}
+
+/// Who may be shown a kept answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheScope {
+    /// Only whom it was fetched for.
+    #[default]
+    Identity,
+    /// Everybody: the service is not told who asks.
+    Shared,
+}
+
+/// Where a part's value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Merge {
+    /// Its members stand in the answer itself.
+    Root,
+}
+
+/// What happens where two values claim one place; the later one is that of the part declared later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Conflict {
+    /// The earlier one stays.
+    First,
+    /// The later one stays.
+    Last,
+    /// Objects are merged, member by member; of anything else the later one stays.
+    Deep,
+    /// Arrays are joined; of anything else the later one stays.
+    Concat,
+}
+
+/// How header fields of several answers become one answer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderRule {
+    /// The first part's that has it.
+    First,
+    /// A field for each.
+    All,
+    /// One field, comma-separated.
+    Join,
 }
 
 /// What a part's failure means for the answer.
@@ -101,6 +224,8 @@ pub struct View {
     pub aggregate: Option<String>,
     /// What is shown, in the partial-response syntax; `*` for everything.
     pub fields: String,
+    /// What of it is not shown all the same, in the same syntax.
+    pub drop: Option<String>,
     /// Longest arrays, by path.
     #[serde(default)]
     pub limit: BTreeMap<String, usize>,

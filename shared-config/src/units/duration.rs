@@ -36,6 +36,14 @@ impl Duration {
         Self(time::Duration::from_secs(seconds as u64))
     }
 
+    /// A length of the standard library's type: whole milliseconds of it, [`Duration::MAX`] at
+    /// most.
+    #[must_use]
+    pub fn of(length: time::Duration) -> Self {
+        let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        Self(time::Duration::from_millis(millis)).min(Self::MAX)
+    }
+
     /// The standard library's type.
     #[must_use]
     pub const fn get(self) -> time::Duration {

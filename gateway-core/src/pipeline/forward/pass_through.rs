@@ -94,7 +94,7 @@ async fn request(
 }
 
 /// A body that breaks off on its way in is the client's, and no service's failure.
-fn of_client(failed: CallFailed) -> CallFailed {
+pub(super) fn of_client(failed: CallFailed) -> CallFailed {
     match failed {
         CallFailed::Broken(error) => CallFailed::BodyBroken(error),
         other => other,

@@ -1,11 +1,17 @@
 //! `[aggregates.*]` and `[views.*]`: plans, and what this gateway shows of them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use shared_config::platform::{self, Platform};
+use shared_config::units::Duration as Length;
 
 use super::routes::{Access, Found, Routes, scheme};
-use crate::aggregation::plan::{Caps, Need, PartSource, Plan, PlanError, PlanSource};
+use crate::aggregation::merge::Policy;
+use crate::aggregation::plan::{
+    BatchSource, CacheSource, Caps, HeaderRule, Need, PartSource, Plan, PlanError, PlanSource,
+};
 use crate::aggregation::{View, ViewSource};
 use crate::metric::Label;
 use crate::site::{Action, Aggregate, Route, RouteMetrics};
@@ -45,9 +51,11 @@ fn add_view<'a>(
     let source = ViewSource {
         name: name.to_owned(),
         fields: view.fields.clone(),
+        drop: view.drop.clone(),
         limits: view.limit.iter().map(|(path, limit)| (path.clone(), *limit)).collect(),
         has_meta: view.meta,
         params: pattern.parameters().to_vec(),
+        is_safe: view.route.starts_with("GET ") || view.route.starts_with("HEAD "),
     };
     let compiled = View::compile(&source, Arc::new(plan));
     let compiled = compiled.map_err(|errors| note(routes, &errors)).ok();
@@ -65,7 +73,12 @@ fn add_view<'a>(
         limits_by_consumer: by_consumer,
         deadline: deadline.get(),
         body_size_max: platform.server.body_size_max.bytes(),
-        action: Action::Aggregate(Box::new(Aggregate { view, label: Label::from(aggregate) })),
+        action: Action::Aggregate(Arc::new(Aggregate {
+            succeeded: view.plan().parts().map(|_| OnceLock::new()).collect(),
+            view: Arc::new(view),
+            label: Label::from(aggregate),
+            body_size_max: platform.server.body_size_max.as_usize(),
+        })),
         metrics: Arc::new(RouteMetrics::new(name)),
     };
     let path = ["views", name, "route"].map(str::to_owned);
@@ -92,26 +105,80 @@ fn plan(routes: &mut Routes<'_, '_>, name: &str, written: &platform::Aggregate) 
         is_all_or_nothing: written.need == Some(platform::Need::Required),
         parts: written.parts().map(|(name, part)| part_source(name, part)).collect(),
         caps: caps(platform),
+        response_headers: written
+            .response_headers
+            .iter()
+            .map(|(name, rule)| (name.clone(), header_rule(*rule)))
+            .collect(),
+        set_cookies: written.set_cookies.clone(),
+        reserved_headers: routes.reserved.iter().map(|&name| name.to_owned()).collect(),
     };
     let resolve = |service: &str| platform.services.keys().position(|known| known == service);
     Plan::compile(&source, &resolve).map_err(|errors| note(routes, &errors)).ok()
 }
 
 fn part_source(name: &str, part: &platform::Part) -> PartSource {
+    let pairs = |map: &BTreeMap<String, String>| {
+        map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
     PartSource {
         name: name.to_owned(),
         call: part.call.clone(),
+        headers: pairs(&part.headers),
+        body: part.body.clone(),
+        when: part.when.clone(),
+        for_each: part.for_each.clone(),
+        batch: part.batch.as_ref().map(|batch| BatchSource {
+            size: batch.size,
+            key: batch.key.clone(),
+            from: batch.from.clone(),
+        }),
+        into: part.into.clone(),
+        is_merged_into_root: part.merge == Some(platform::Merge::Root),
+        on_conflict: part.on_conflict.map(policy),
         need: part.need.map(|need| match need {
             platform::Need::Required => Need::Required,
             platform::Need::Optional => Need::Optional,
             platform::Need::Fallback => Need::Fallback,
         }),
         fallback: part.fallback.as_ref().map(ToString::to_string),
-        xml_to_json: part.body.map(|platform::BodyRule::XmlToJson| {
+        xml_to_json: part.convert.map(|platform::BodyRule::XmlToJson| {
             (|document: &[u8]| xml::to_json(document).ok()) as fn(&[u8]) -> Option<Vec<u8>>
+        }),
+        drop: part.drop.clone(),
+        rename: pairs(&part.rename),
+        flatten: part.flatten.clone(),
+        limits: part.limit.iter().map(|(path, limit)| (path.clone(), *limit)).collect(),
+        required_fields: part.required_fields.clone(),
+        schema: part.schema.clone(),
+        owner: part.owner.clone(),
+        cache: part.cache.as_ref().map(|cache| CacheSource {
+            ttl: cache.ttl.get(),
+            stale_while_revalidate: cache
+                .stale_while_revalidate
+                .map_or(Duration::ZERO, Length::get),
+            stale_if_error: cache.stale_if_error.map_or(Duration::ZERO, Length::get),
+            is_shared: cache.scope == platform::CacheScope::Shared,
         }),
         deadline: part.deadline.map(|length| length.get()),
         weight: part.weight,
+    }
+}
+
+const fn policy(conflict: platform::Conflict) -> Policy {
+    match conflict {
+        platform::Conflict::First => Policy::First,
+        platform::Conflict::Last => Policy::Last,
+        platform::Conflict::Deep => Policy::Deep,
+        platform::Conflict::Concat => Policy::Concat,
+    }
+}
+
+const fn header_rule(rule: platform::HeaderRule) -> HeaderRule {
+    match rule {
+        platform::HeaderRule::First => HeaderRule::First,
+        platform::HeaderRule::All => HeaderRule::All,
+        platform::HeaderRule::Join => HeaderRule::Join,
     }
 }
 
@@ -122,6 +189,7 @@ fn caps(platform: &Platform) -> Caps {
         concurrent_calls_max: aggregation.concurrent_calls_max,
         part_size_max: aggregation.part_size_max.as_usize(),
         answer_size_max: aggregation.answer_size_max.as_usize(),
+        items_max: aggregation.items_max,
     }
 }
 

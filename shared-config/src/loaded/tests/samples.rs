@@ -44,7 +44,7 @@ fn each_gateway_s_sample_loads() {
         assert_eq!(platform.tiers().iter().collect::<Vec<_>>(), ["free", "partner", "pro"]);
         let parts = platform.aggregates["dashboard"].parts().map(|(name, _)| name);
         let parts: Vec<&str> = parts.collect();
-        assert_eq!(parts, ["profile", "links", "clicks", "usage", "hooks"]);
+        assert_eq!(parts, ["profile", "links", "clicks", "owners", "summary", "usage", "hooks"]);
         assert!(!loaded.render().contains("sample "), "{gateway}");
     }
 }

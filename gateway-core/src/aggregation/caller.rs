@@ -1,0 +1,71 @@
+//! The seam to the services: who makes an aggregate's calls, and what comes back.
+//!
+//! Not here: identity headers, assertion, trace context, connections: whoever implements
+//! [`Caller`] has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::call::Call;
+use super::status::Reason;
+
+/// Makes the calls of an aggregate: adds what the gateway says about the caller, and collects the
+/// body.
+pub trait Caller: Clone + Send + Sync + 'static {
+    /// Makes one call. Dropping the future gives it up. Redirects are not followed; any status is
+    /// an answer.
+    fn call(
+        &self,
+        call: PartCall,
+    ) -> impl Future<Output = Result<PartAnswer, PartFailure>> + Send + 'static;
+}
+
+/// One call to make.
+#[derive(Debug, Clone)]
+pub struct PartCall {
+    /// The part's name, for spans and metrics.
+    pub part: Arc<str>,
+    /// The service, by the number that the plan's resolver gave.
+    pub service: usize,
+    /// Method, target, header fields and body.
+    pub call: Call,
+    /// Whether the service is told who asks; not where everybody is shown its answer.
+    pub says_who: bool,
+    /// What is left of the part's time. It is kept by `run`; a service may be told.
+    pub time_left: Duration,
+    /// The longest body to collect; a longer one is [`Reason::TooLarge`] while it is read.
+    pub size_max: usize,
+}
+
+/// What a service answered.
+#[derive(Debug, Clone)]
+pub struct PartAnswer {
+    /// The status, whatever it is.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The `Retry-After` of a 429 or 503, where it is one in seconds.
+    pub retry_after: Option<Duration>,
+    /// The whole body.
+    pub body: Bytes,
+    /// Time spent waiting for the service.
+    pub waited: Duration,
+}
+
+/// A call that brought no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartFailure {
+    /// Why.
+    pub reason: Reason,
+    /// When to try again, where that is known.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Reason> for PartFailure {
+    fn from(reason: Reason) -> Self {
+        Self { reason, retry_after: None }
+    }
+}

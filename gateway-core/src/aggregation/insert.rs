@@ -1,0 +1,174 @@
+//! Insertion: a part's value put into another part's, at its place.
+//!
+//! Items are counted as `values::elements` counts them, so what was fetched for the third item
+//! stands in the third.
+//!
+//! Invariants
+//! - Bytes that are not touched stay as they were.
+//! - An item that is no object, and so has no room for a member, stays as it is.
+//!
+//! Not here: which part goes where (`place`), what a view shows of the whole (`projection`).
+
+use bytes::Bytes;
+
+use super::json_scan::{NotJson, Scanner};
+use super::merge::{Policy, merge};
+use super::values::{Path, name_of, push_string};
+
+/// What goes in.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Inserted<'a> {
+    /// The same value into each object at the path.
+    One(&'a [u8]),
+    /// One for each item at the path, by its number.
+    Each(&'a [Bytes]),
+}
+
+/// The value `json` with a member more in each object at `path`.
+pub(super) fn insert(
+    json: &[u8],
+    path: &Path,
+    name: &str,
+    values: Inserted<'_>,
+    policy: Policy,
+) -> Result<Vec<u8>, NotJson> {
+    let into = Vec::with_capacity(json.len() * 2);
+    let from = Scanner::of_valid(json);
+    let mut insertion = Insertion { from, into, name, values, policy, item: 0 };
+    insertion.value(path.names())?;
+    Ok(insertion.into)
+}
+
+struct Insertion<'a> {
+    from: Scanner<'a>,
+    into: Vec<u8>,
+    name: &'a str,
+    values: Inserted<'a>,
+    policy: Policy,
+    /// The number of the next item.
+    item: usize,
+}
+
+impl Insertion<'_> {
+    fn value(&mut self, path: &[Box<str>]) -> Result<(), NotJson> {
+        match (self.from.peek()?, path) {
+            (b'[', _) => self.elements(path),
+            (b'{', [name, rest @ ..]) => self.members(name, rest),
+            (b'{', []) => self.item(),
+            _ => {
+                let value = self.from.value()?;
+                self.item += usize::from(path.is_empty() && value != b"null");
+                self.into.extend_from_slice(value);
+                Ok(())
+            }
+        }
+    }
+
+    fn elements(&mut self, path: &[Box<str>]) -> Result<(), NotJson> {
+        self.into.push(b'[');
+        let mut has_more = self.from.enter(b']')?;
+        while has_more {
+            self.value(path)?;
+            has_more = self.from.more(b']')?;
+            if has_more {
+                self.into.push(b',');
+            }
+        }
+        self.into.push(b']');
+        Ok(())
+    }
+
+    /// An object on the way.
+    fn members(&mut self, name: &str, rest: &[Box<str>]) -> Result<(), NotJson> {
+        self.into.push(b'{');
+        let mut has_more = self.from.enter(b'}')?;
+        while has_more {
+            let key = self.from.key()?;
+            self.into.extend_from_slice(key);
+            self.into.push(b':');
+            if *name_of(key) == *name {
+                self.value(rest)?;
+            } else {
+                let value = self.from.value()?;
+                self.into.extend_from_slice(value);
+            }
+            has_more = self.from.more(b'}')?;
+            if has_more {
+                self.into.push(b',');
+            }
+        }
+        self.into.push(b'}');
+        Ok(())
+    }
+
+    /// An object at the end of the way.
+    fn item(&mut self) -> Result<(), NotJson> {
+        let value: &[u8] = match self.values {
+            Inserted::One(value) => value,
+            Inserted::Each(values) => values.get(self.item).map_or(b"null", |value| value),
+        };
+        self.item += 1;
+        self.into.push(b'{');
+        let start = self.into.len();
+        let mut is_there = false;
+        let mut has_more = self.from.enter(b'}')?;
+        while has_more {
+            let key = self.from.key()?;
+            let own = self.from.value()?;
+            self.comma_unless_at(start);
+            self.into.extend_from_slice(key);
+            self.into.push(b':');
+            if *name_of(key) == *self.name && !is_there {
+                is_there = true;
+                let merged = merge(own, value, self.policy)?;
+                self.into.extend_from_slice(&merged);
+            } else {
+                self.into.extend_from_slice(own);
+            }
+            has_more = self.from.more(b'}')?;
+        }
+        if !is_there {
+            self.comma_unless_at(start);
+            push_string(self.name, &mut self.into);
+            self.into.push(b':');
+            self.into.extend_from_slice(value);
+        }
+        self.into.push(b'}');
+        Ok(())
+    }
+
+    fn comma_unless_at(&mut self, start: usize) {
+        if self.into.len() > start {
+            self.into.push(b',');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, path: &str, values: &[&str], expected: &str) {
+        let values: Vec<Bytes> =
+            values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect();
+        let path = Path::parse_rest(path).expect("a path");
+        let inserted = insert(json.as_bytes(), &path, "n", Inserted::Each(&values), Policy::Last);
+        let inserted = String::from_utf8(inserted.expect("valid")).expect("UTF-8");
+        assert_eq!(inserted, expected);
+        serde_json::from_str::<&serde_json::value::RawValue>(&inserted).expect("valid still");
+    }
+
+    #[test]
+    fn each_item_gets_the_value_of_its_number() {
+        check(
+            r#"{"x" : 1e400,"items":[{"id":1},[{ }],null,7,{"n":0,"id":2}]}"#,
+            "items",
+            &["10", "20", "30", "40"],
+            r#"{"x":1e400,"items":[{"id":1,"n":10},[{"n":20}],null,7,{"n":40,"id":2}]}"#,
+        );
+        check(r#"[{"a":{}},{"a":{}}]"#, "a", &["1"], r#"[{"a":{"n":1}},{"a":{"n":null}}]"#);
+        check(r#"{"a":1}"#, "", &["2"], r#"{"a":1,"n":2}"#);
+        check(r#"{"a":1}"#, "b", &["2"], r#"{"a":1}"#);
+    }
+}

@@ -1,0 +1,330 @@
+//! The part cache: answers that are kept and used again, and calls that are made once for many.
+//!
+//! ```text
+//! age    0 ──── ttl ──── + stale_while_revalidate ──── …          (+ stale_if_error, from ttl on)
+//!        cached │ shown at once, one refresh runs │ fetched; the old one where that fails
+//! ```
+//!
+//! Read in this order: [`PartKey`] says whose an answer is, `PartCache::get` what a request is
+//! given, `flight` how a hundred requests become one call.
+//!
+//! Invariants
+//! - A key cannot be made without saying whose it is; two identities never share a call.
+//! - What a service says is not to be kept is not kept; nothing that failed is.
+//! - Everything is bounded by bytes, keys included.
+//! - A call that nobody waits for any more is given up; a refresh ends with its identity.
+//!
+//! Not here: making the call (`run`).
+
+mod flight;
+mod key;
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::caller::PartFailure;
+use crate::clock::{Clock, Moment};
+
+use self::flight::{Flights, Landed};
+pub use self::key::{PartKey, Whose};
+
+/// How long an answer may be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheRule {
+    /// As good as a new one for so long.
+    pub ttl: Duration,
+    /// After that, shown for so long while a new one is fetched.
+    pub stale_while_revalidate: Duration,
+    /// After the `ttl`, shown for so long where no new one can be had.
+    pub stale_if_error: Duration,
+    /// For everybody; else only for whom it was fetched.
+    pub is_shared: bool,
+}
+
+/// A part's value as it is kept: validated, converted and shaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Value {
+    pub(super) json: Bytes,
+    /// The header fields that clients may see.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether it may be kept.
+    pub(super) may_be_kept: bool,
+}
+
+/// What the cache had to do with a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheUse {
+    /// It was there; seconds until it is stale, negative since it is.
+    Hit(i64),
+    /// It was fetched, and kept or not.
+    Miss {
+        /// Whether it is there for the next one.
+        is_kept: bool,
+    },
+    /// Another request was fetching it, and this one waited along.
+    Collapsed,
+    /// It could not be fetched, and the old one stands in; seconds until it was stale, negative.
+    StaleIfError(i64),
+}
+
+impl CacheUse {
+    /// The parameters of `Cache-Status` (RFC 9211), but for `ttl`.
+    pub(super) const fn parameters(self) -> &'static str {
+        match self {
+            Self::Hit(_) => ";hit",
+            Self::Miss { is_kept: true } => ";fwd=miss;stored",
+            Self::Miss { is_kept: false } => ";fwd=miss",
+            Self::Collapsed => ";fwd=miss;collapsed",
+            Self::StaleIfError(_) => ";fwd=stale",
+        }
+    }
+
+    pub(super) const fn ttl(self) -> Option<i64> {
+        match self {
+            Self::Hit(ttl) | Self::StaleIfError(ttl) => Some(ttl),
+            Self::Miss { .. } | Self::Collapsed => None,
+        }
+    }
+
+    /// The word in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit(ttl) if ttl >= 0 => "hit",
+            Self::Hit(_) | Self::StaleIfError(_) => "stale",
+            Self::Miss { .. } => "miss",
+            Self::Collapsed => "coalesced",
+        }
+    }
+}
+
+/// What is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purge<'a> {
+    /// Everything a part has kept: `dashboard.usage`.
+    Part(&'a str),
+    /// One call's answers, whosever they are: `GET billing-service:/usage`.
+    Call(&'a str),
+    /// Everything that was fetched for a user.
+    Identity(&'a str),
+    /// Everything.
+    All,
+}
+
+/// An answer that is kept.
+#[derive(Debug)]
+struct Kept {
+    value: Value,
+    since: Moment,
+    /// The parts that use it.
+    parts: Mutex<Vec<Arc<str>>>,
+}
+
+impl Kept {
+    fn is_of(&self, part: &str) -> bool {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().any(|known| **known == *part)
+    }
+
+    fn note(&self, part: &Arc<str>) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !parts.contains(part) {
+            parts.push(Arc::clone(part));
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+/// What an entry costs beside its texts: the map's own bookkeeping, roughly.
+const ENTRY_OVERHEAD: usize = 256;
+
+impl Weighter<PartKey, Arc<Kept>> for ByBytes {
+    fn weight(&self, key: &PartKey, kept: &Arc<Kept>) -> u64 {
+        let headers = kept.value.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+        (key.size() + kept.value.json.len() + headers + ENTRY_OVERHEAD) as u64
+    }
+}
+
+/// The answers that are kept, for all cores.
+#[derive(Debug)]
+pub struct PartCache {
+    kept: Cache<PartKey, Arc<Kept>, ByBytes>,
+    flights: Flights,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) key: PartKey,
+    pub(super) rule: CacheRule,
+    /// `dashboard.usage`
+    pub(super) part: Arc<str>,
+}
+
+/// A value, or why there is none; and what the cache had to do with it.
+pub(super) type Got = (Result<Value, PartFailure>, CacheUse);
+
+impl PartCache {
+    /// An empty cache of at most `size_max` bytes.
+    #[must_use]
+    pub fn new(size_max: u64) -> Arc<Self> {
+        // The estimate sizes the first tables only.
+        let kept = Cache::with_weighter(1_024, size_max, ByBytes);
+        Arc::new(Self { kept, flights: Flights::default() })
+    }
+
+    /// The value from the cache, from a call that is under way, or from a new one made by `fetch`.
+    pub(super) async fn get<F>(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        clock: &Clock,
+        fetch: impl FnOnce() -> F,
+    ) -> Got
+    where
+        F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
+    {
+        let now = clock.now();
+        let rule = wanted.rule;
+        let kept = self.kept.get(&wanted.key);
+        if let Some(kept) = &kept {
+            kept.note(&wanted.part);
+            let age = now.since(kept.since);
+            let ttl = seconds_left(rule.ttl, age);
+            if age < rule.ttl {
+                return (Ok(kept.value.clone()), CacheUse::Hit(ttl));
+            }
+            if age < rule.ttl + rule.stale_while_revalidate {
+                self.refresh(&wanted, clock, fetch);
+                return (Ok(kept.value.clone()), CacheUse::Hit(ttl.min(-1)));
+            }
+        }
+        let (result, used) = self.fetch(wanted, clock, fetch).await;
+        let stale = kept.filter(|kept| now.since(kept.since) < rule.ttl + rule.stale_if_error);
+        match (result, stale) {
+            (Err(_), Some(kept)) => {
+                let ttl = seconds_left(rule.ttl, now.since(kept.since)).min(-1);
+                (Ok(kept.value.clone()), CacheUse::StaleIfError(ttl))
+            }
+            (result, _) => (result, used),
+        }
+    }
+
+    /// Waits for the call that is under way, or makes it.
+    async fn fetch<F>(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        clock: &Clock,
+        fetch: impl FnOnce() -> F,
+    ) -> Got
+    where
+        F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
+    {
+        let recheck = || {
+            let kept = self.kept.get(&wanted.key)?;
+            let is_fresh = clock.now().since(kept.since) < wanted.rule.ttl;
+            is_fresh.then(|| Landed { result: Ok(kept.value.clone()), is_kept: true })
+        };
+        let (is_first, boarded) = self.flights.join_or_start(&wanted.key, recheck, || {
+            let (cache, clock) = (Arc::clone(self), clock.clone());
+            (fetch(), cache.keep_of(&wanted, clock))
+        });
+        let Landed { result, is_kept } = boarded.landed().await;
+        (result, if is_first { CacheUse::Miss { is_kept } } else { CacheUse::Collapsed })
+    }
+
+    /// Fetches in the background, unless that is under way.
+    fn refresh<F>(self: &Arc<Self>, wanted: &Wanted, clock: &Clock, fetch: impl FnOnce() -> F)
+    where
+        F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
+    {
+        self.flights.start_unless_under_way(&wanted.key, || {
+            let (cache, clock) = (Arc::clone(self), clock.clone());
+            (fetch(), cache.keep_of(wanted, clock))
+        });
+    }
+
+    /// What is done with a value that has landed; true when it is kept.
+    fn keep_of(
+        self: Arc<Self>,
+        wanted: &Wanted,
+        clock: Clock,
+    ) -> impl FnOnce(&Result<Value, PartFailure>) -> bool + Send + 'static {
+        let Wanted { key, part, .. } = wanted.clone();
+        move |result| {
+            let Ok(value) = result else { return false };
+            if value.may_be_kept {
+                let parts = Mutex::new(vec![part]);
+                let kept = Kept { value: value.clone(), since: clock.now(), parts };
+                self.kept.insert(key, Arc::new(kept));
+            } else {
+                // What was kept is no longer what the service wants to be kept.
+                self.kept.remove(&key);
+            }
+            value.may_be_kept
+        }
+    }
+
+    /// Removes answers; calls for them that are under way will not be kept, and refreshes end.
+    /// How many were removed.
+    pub fn purge(&self, purge: Purge<'_>) -> usize {
+        self.flights.forget(|key| match purge {
+            Purge::Part(_) | Purge::All => true,
+            Purge::Call(call) => key.is_of_call(call),
+            Purge::Identity(user_id) => key.is_of_user(user_id),
+        });
+        let removed = Cell::new(0);
+        self.kept.retain(|key, kept| {
+            let goes = match purge {
+                Purge::Part(part) => kept.is_of(part),
+                Purge::Call(call) => key.is_of_call(call),
+                Purge::Identity(user_id) => key.is_of_user(user_id),
+                Purge::All => true,
+            };
+            removed.set(removed.get() + usize::from(goes));
+            !goes
+        });
+        removed.get()
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.kept.weight()
+    }
+}
+
+/// Whole seconds until the freshness ends, negative since it has.
+fn seconds_left(ttl: Duration, age: Duration) -> i64 {
+    let whole = |length: Duration| i64::try_from(length.as_secs()).unwrap_or(i64::MAX);
+    if age < ttl { whole(ttl - age) } else { -whole(age - ttl) }
+}
+
+/// Whether a service allows its answer to be kept for everybody, or for whom it was fetched.
+pub(super) fn may_be_kept(headers: &HeaderMap, is_shared: bool) -> bool {
+    let has = |name: &HeaderName, token: &str| {
+        let fields = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let mut listed = fields.flat_map(|field| field.split(','));
+        listed.any(|item| {
+            let name = item.split('=').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case(token)
+        })
+    };
+    let is_personal = has(&header::CACHE_CONTROL, "private")
+        || headers.contains_key(header::SET_COOKIE)
+        || has(&header::VARY, "cookie")
+        || has(&header::VARY, "authorization");
+    let is_refused = has(&header::CACHE_CONTROL, "no-store") || has(&header::VARY, "*");
+    !is_refused && (!is_shared || !is_personal)
+}
+
+#[cfg(test)]
+mod tests;

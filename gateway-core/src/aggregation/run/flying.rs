@@ -1,0 +1,116 @@
+//! A call on its way: within its time, from the cache where it may, judged as it lands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Environment, Job};
+use crate::aggregation::call::Call;
+use crate::aggregation::caller::{Caller, PartCall, PartFailure};
+use crate::aggregation::fields::Fields;
+use crate::aggregation::judge::judge;
+use crate::aggregation::part_cache::{CacheUse, PartKey, Value, Wanted, Whose};
+use crate::aggregation::plan::{Part, Plan};
+use crate::aggregation::status::Reason;
+use crate::clock::Moment;
+use crate::principal::IdentityText;
+
+/// A call that has come to its end.
+pub(super) struct Landing {
+    pub(super) part: usize,
+    pub(super) number: usize,
+    pub(super) result: Result<Value, PartFailure>,
+    pub(super) cache: Option<CacheUse>,
+    pub(super) started: Duration,
+    pub(super) landed: Duration,
+    pub(super) waited: Option<Duration>,
+}
+
+/// The key of a call's answer, where it may be kept.
+pub(super) fn key(part: &Part, call: &Call, whose: impl FnOnce() -> Whose) -> Option<PartKey> {
+    let rule = part.cache?;
+    let whose = if rule.is_shared { Whose::Everybodys } else { whose() };
+    Some(PartKey::new(whose, &part.service_name, call, &part.recipe.text))
+}
+
+/// A call on its way.
+pub(super) struct Flying<'a> {
+    pub(super) plan: &'a Arc<Plan>,
+    pub(super) job: Job,
+    pub(super) key: Option<PartKey>,
+    pub(super) shown: Option<&'a Fields>,
+    pub(super) user_id: Option<&'a IdentityText>,
+    pub(super) begun: Moment,
+    pub(super) due: Moment,
+}
+
+impl Flying<'_> {
+    pub(super) async fn fly<C: Caller>(self, environment: &Environment<C>) -> Landing {
+        let started = environment.clock.now();
+        let (place, number) = (self.job.part, self.job.number);
+        let begun = self.begun;
+        let (result, cache, waited) = self.result(environment, started).await;
+        let landed = environment.clock.now().since(begun);
+        let started = started.since(begun);
+        Landing { part: place, number, result, cache, started, landed, waited }
+    }
+
+    async fn result<C: Caller>(
+        self,
+        environment: &Environment<C>,
+        started: Moment,
+    ) -> (Result<Value, PartFailure>, Option<CacheUse>, Option<Duration>) {
+        let Some(part) = self.plan.parts.get(self.job.part) else {
+            return (Err(Reason::Unavailable.into()), None, None);
+        };
+        let time_left = self.due.since(started);
+        let time_left = part.deadline.map_or(time_left, |own| own.min(time_left));
+        let call = PartCall {
+            part: Arc::clone(&part.name),
+            service: part.service,
+            call: self.job.call,
+            says_who: !part.cache.is_some_and(|rule| rule.is_shared),
+            time_left,
+            size_max: self.plan.caps.part_size_max,
+        };
+        if time_left.is_zero() {
+            return (Err(Reason::Timeout.into()), None, None);
+        }
+        let caller = &environment.caller;
+        let (Some(key), Some(rule)) = (self.key, part.cache) else {
+            let answer = in_time(time_left, caller.call(call)).await;
+            let waited = answer.as_ref().ok().map(|answer| answer.waited);
+            let user_id = self.user_id.map(IdentityText::as_str);
+            let judged =
+                answer.and_then(|answer| judge(self.plan, part, answer, user_id, self.shown));
+            return (judged, None, waited);
+        };
+        let wanted = Wanted { key, rule, part: Arc::clone(&part.label) };
+        let fetch = || {
+            let (plan, place) = (Arc::clone(self.plan), self.job.part);
+            let user_id = self.user_id.cloned();
+            let answer = in_time(time_left, caller.call(call));
+            async move {
+                let answer = answer.await?;
+                let part = plan.parts.get(place).ok_or(Reason::Unavailable)?;
+                judge(&plan, part, answer, user_id.as_ref().map(IdentityText::as_str), None)
+            }
+        };
+        let got = environment.cache.get(wanted, &environment.clock, fetch);
+        // Another's flight may have more time than this answer.
+        match tokio::time::timeout(time_left, got).await {
+            Ok((result, used)) => (result, Some(used), None),
+            Err(_elapsed) => (Err(Reason::Timeout.into()), None, None),
+        }
+    }
+}
+
+/// Gives a call up when its time is over.
+async fn in_time<T>(
+    time_left: Duration,
+    call: impl Future<Output = Result<T, PartFailure>>,
+) -> Result<T, PartFailure> {
+    match tokio::time::timeout(time_left, call).await {
+        Ok(answer) => answer,
+        Err(_elapsed) => Err(Reason::Timeout.into()),
+    }
+}

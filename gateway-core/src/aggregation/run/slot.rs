@@ -1,0 +1,89 @@
+//! A part's place in a run: how far it is, and what has become of it.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::aggregation::items::Items;
+use crate::aggregation::part_cache::CacheUse;
+use crate::aggregation::plan::Part;
+use crate::aggregation::status::{Outcome, PartReport, Reason};
+
+/// How far a part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::aggregation) enum State {
+    /// Nobody needs it for this answer.
+    Unwanted,
+    /// What it reads has not landed.
+    Waiting,
+    /// Its calls are queued or under way.
+    Flying,
+    /// It has its outcome.
+    Done,
+}
+
+/// One part's place.
+#[derive(Debug)]
+pub(in crate::aggregation) struct Slot<'a> {
+    pub(in crate::aggregation) part: &'a Part,
+    /// Whether the answer shows anything of it.
+    pub(in crate::aggregation) is_shown: bool,
+    pub(in crate::aggregation) state: State,
+    pub(in crate::aggregation) outcome: Outcome,
+    pub(in crate::aggregation) reason: Option<Reason>,
+    pub(in crate::aggregation) took: Option<Duration>,
+    started: Option<Duration>,
+    /// Whether its value is already what the view shows of it.
+    pub(in crate::aggregation) is_projected: bool,
+    pub(in crate::aggregation) items: Option<Items>,
+    pub(in crate::aggregation) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(in crate::aggregation) cache: Option<CacheUse>,
+}
+
+impl<'a> Slot<'a> {
+    /// A place whose part has not landed.
+    pub(super) const fn of(part: &'a Part, is_shown: bool) -> Self {
+        Self {
+            part,
+            is_shown,
+            state: State::Waiting,
+            outcome: Outcome::Skipped,
+            reason: Some(Reason::Cancelled),
+            took: None,
+            started: None,
+            is_projected: false,
+            items: None,
+            headers: Vec::new(),
+            cache: None,
+        }
+    }
+
+    pub(in crate::aggregation) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Notes a call that has landed: from the first call's start to the last one's landing.
+    pub(super) fn note(&mut self, started: Duration, landed: Duration, cache: Option<CacheUse>) {
+        let first = self.started.map_or(started, |first| first.min(started));
+        self.started = Some(first);
+        self.took = Some(landed.saturating_sub(first));
+        // Of several calls, one that had to be made tells more than one that had not.
+        self.cache = match (self.cache, cache) {
+            (Some(CacheUse::Hit(_)) | None, used) => used.or(self.cache),
+            (known, _) => known,
+        };
+    }
+
+    pub(in crate::aggregation) fn report(&self, number: usize) -> PartReport {
+        PartReport {
+            number,
+            part: self.part.name.clone(),
+            outcome: self.outcome,
+            reason: self.reason,
+            took: self.took,
+            weight: self.part.weight,
+            items: self.items.as_ref().map(Items::counts),
+            cache: self.cache,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `explain`: what a request would do, without doing it.
+
+use std::fmt::Write as _;
+
+use http::Method;
+use shared_config::units::Duration;
+
+use crate::aggregation::plan::explain;
+use crate::guard::path;
+use crate::site::{Action, Route, Site};
+
+/// The text for people; the error is a reason for them.
+pub(super) fn explain(site: &Site, method: &str, target: &str) -> Result<String, String> {
+    let method = method.parse::<Method>().map_err(|_| format!("{method:?} is no method"))?;
+    let path = target.split('?').next().unwrap_or_default();
+    let path = path::normalise(path).map_err(|error| error.to_string())?;
+    let found = site.table.find(&method, None, &path).map_err(|error| error.to_string())?;
+    let route = site.route(found.route).map_err(|error| error.to_string())?;
+    let mut out = String::new();
+    write(site, route, &mut out).map_err(|error| error.to_string())?;
+    Ok(out)
+}
+
+fn write(site: &Site, route: &Route, out: &mut String) -> std::fmt::Result {
+    let scheme = match route.scheme {
+        Some(scheme) => format!("{scheme:?}").to_ascii_lowercase(),
+        None => "public".to_owned(),
+    };
+    writeln!(out, "route {}, {scheme}, {} in all", route.name, Duration::of(route.deadline))?;
+    match &route.action {
+        Action::Service(proxy) => {
+            let service = site.services.get(proxy.service).map(|service| &*service.name);
+            writeln!(out, "passed through to {}", service.unwrap_or_default())
+        }
+        Action::Local(_) => writeln!(out, "an endpoint of the gateway's own"),
+        Action::Aggregate(aggregate) => explain::explain(&aggregate.view, out),
+    }
+}

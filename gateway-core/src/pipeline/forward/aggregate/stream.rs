@@ -1,0 +1,153 @@
+//! An answer that is sent part by part.
+//!
+//! The head waits for the first part: a request that cannot be answered at all is refused with a
+//! status of its own. After that, a failure is the last frame.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures::{Stream as _, StreamExt as _};
+use http::{HeaderName, HeaderValue, Response, header};
+use http_body::{Body as HttpBody, Frame};
+
+use super::call::SiteCaller;
+use super::note::note;
+use crate::aggregation::failure::AggregateFailed;
+use crate::aggregation::progress::{Event, Format, OwnedInputs, Progress};
+use crate::aggregation::run::Environment;
+use crate::body::{Body, BodyError};
+use crate::error::Refused;
+use crate::exchange::{Exchange, RequestId, Step};
+use crate::header::vary_on;
+use crate::pipeline::Worker;
+use crate::record::LateFacts;
+use crate::site::{Aggregate, Site};
+
+/// What an answer is sent with.
+pub(super) struct Answering<'a> {
+    pub(super) worker: &'a Arc<Worker>,
+    pub(super) site: &'a Arc<Site>,
+    pub(super) aggregate: &'a Arc<Aggregate>,
+    pub(super) format: Format,
+}
+
+impl Answering<'_> {
+    pub(super) async fn answer(
+        self,
+        environment: Environment<SiteCaller>,
+        exchange: &mut Exchange,
+        body: Option<Bytes>,
+    ) -> Result<Response<Body>, Refused> {
+        let inputs = OwnedInputs {
+            principal: exchange.principal.clone(),
+            params: exchange.params.clone(),
+            query: exchange.head.uri.query().map(Into::into),
+            headers: exchange.head.headers.clone(),
+            body,
+        };
+        let view = Arc::clone(&self.aggregate.view);
+        let mut progress = Progress::begin(view, environment, inputs);
+        let first = progress.next().await;
+        exchange.steps.take(Step::TransformResponse);
+        let mut answer = Answer {
+            worker: Arc::clone(self.worker),
+            site: Arc::clone(self.site),
+            aggregate: Arc::clone(self.aggregate),
+            format: self.format,
+            request_id: exchange.request_id,
+            progress: Some(progress),
+            first: None,
+            late: Arc::default(),
+        };
+        if let Some(Event::Failed(failed)) = first {
+            if let Some(report) = failed.report() {
+                let _ = answer.late.set(note(self.worker, self.site, self.aggregate, report));
+            }
+            exchange.record.late = Some(answer.late);
+            return Err(failed.into());
+        }
+        answer.first = first;
+        exchange.record.late = Some(Arc::clone(&answer.late));
+        let media_type = HeaderValue::from_static(self.format.media_type());
+        let mut response = Response::new(Body::boxed(answer));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, media_type);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // Proxies in front that hold answers back would undo all of it.
+        let buffering = HeaderName::from_static("x-accel-buffering");
+        headers.insert(buffering, HeaderValue::from_static("no"));
+        vary_on(headers, "Accept");
+        Ok(response)
+    }
+}
+
+/// The body: it drives the calls as it is read.
+struct Answer {
+    worker: Arc<Worker>,
+    site: Arc<Site>,
+    aggregate: Arc<Aggregate>,
+    format: Format,
+    request_id: RequestId,
+    /// `None` once the last frame is out.
+    progress: Option<Progress>,
+    first: Option<Event>,
+    late: Arc<OnceLock<LateFacts>>,
+}
+
+impl Answer {
+    fn frame(&mut self, event: Event) -> Bytes {
+        match event {
+            Event::Part(json) => self.format.frame("part", &json),
+            Event::Done(report) => {
+                self.progress = None;
+                let facts = note(&self.worker, &self.site, &self.aggregate, &report);
+                let _ = self.late.set(facts);
+                let mut json = b"{\"report\":".to_vec();
+                report.write_meta(&mut json);
+                json.push(b'}');
+                self.format.frame("report", &json)
+            }
+            Event::Failed(failed) => {
+                self.progress = None;
+                self.failed(failed)
+            }
+        }
+    }
+
+    fn failed(&self, failed: AggregateFailed) -> Bytes {
+        let facts =
+            failed.report().map(|report| note(&self.worker, &self.site, &self.aggregate, report));
+        let refused = Refused::from(failed);
+        let code = Some(refused.refusal().code());
+        if let Some(facts) = facts {
+            let _ = self.late.set(LateFacts { code, ..facts });
+        }
+        let problem = refused.problem(&self.request_id).to_string();
+        self.format.frame("error", format!("{{\"error\":{problem}}}").as_bytes())
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let first = this.first.take();
+        let event = match (first, &mut this.progress) {
+            (Some(event), _) => Some(event),
+            (None, Some(progress)) => ready!(Pin::new(progress).poll_next(context)),
+            (None, None) => None,
+        };
+        Poll::Ready(event.map(|event| Ok(Frame::data(this.frame(event)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.progress.is_none()
+    }
+}
