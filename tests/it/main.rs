@@ -13,6 +13,7 @@ mod edge;
 mod identity;
 mod limits;
 mod operations;
+mod page;
 mod partner;
 mod pipeline;
 mod push_tokens;

@@ -9,6 +9,7 @@ use shared_config::{Diagnostic, Diagnostics, Section};
 
 use crate::config;
 use crate::login;
+use crate::page;
 use crate::session::Sessions;
 
 /// The browser's gateway.
@@ -27,7 +28,7 @@ impl Gateway for WebBff {
     fn endpoints(&self, kit: &Kit<'_>) -> Result<Endpoints, Diagnostics> {
         let sessions = Sessions::new(kit.vault.clone(), Arc::new(policy(kit)?), kit.clock.clone());
         let login = config::login(kit.loaded)?;
-        Ok(login::endpoints(login, sessions))
+        Ok(page::add_to(login::endpoints(login, sessions)))
     }
 }
 

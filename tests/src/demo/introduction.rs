@@ -41,6 +41,11 @@ pub(super) fn print(layout: &Layout, credentials: &Credentials, without: &[Strin
     if !without.is_empty() {
         let _ = writeln!(page, "Left out: {}.", without.join(", "));
     }
+    let _ = writeln!(
+        page,
+        "Open {}/ in a browser and log in with EMAIL and PASSWORD: the dashboard, part by part.",
+        layout.url(DemoGateway::Web)
+    );
     variables(&mut page, layout, credentials);
     for (heading, lines) in sections() {
         let _ = write!(page, "\n# {heading}\n");
