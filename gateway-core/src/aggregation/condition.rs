@@ -186,4 +186,11 @@ mod tests {
         check("part.links.total == '1'", Err("a condition reads"));
         check("header.cookie", Err("never reaches"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_condition_or_a_reason(text in r"(identity\.role|query\.q|x)?[ =!a-z'\[\],]{0,30}") {
+            let _ = Condition::parse(&text);
+        }
+    }
 }

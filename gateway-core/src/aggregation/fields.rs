@@ -437,4 +437,42 @@ mod tests {
         assert_eq!(limit(&narrowed, "links/items"), Some(5));
         assert_eq!(limit(&narrowed, "usage/days"), Some(7));
     }
+
+    proptest::proptest! {
+        /// Any text is fields or a mistake with its place; what was read reads back the same.
+        #[test]
+        fn any_text_is_fields_or_a_mistake(text in r"[ab*,()/ é\n]{0,40}") {
+            match Fields::parse(&text) {
+                Ok(fields) => {
+                    let again = Fields::parse(&fields.to_string()).expect("what was written");
+                    proptest::prop_assert_eq!(again, fields);
+                }
+                Err(
+                    InvalidFields::NameMissing(place)
+                    | InvalidFields::Unbalanced(place)
+                    | InvalidFields::Unexpected(place),
+                ) => {
+                    proptest::prop_assert!((1..=text.chars().count() + 1).contains(&place));
+                }
+                Err(InvalidFields::TooManyNames | InvalidFields::TooDeep) => {}
+            }
+        }
+
+        /// Whatever a client asks for: what it gets is what the view shows, or less.
+        #[test]
+        fn a_client_never_gets_more_than_the_view(view in r"[ab](\([abc](,[abc])?\)|/[abc])?(,[bc])?", asked in r"[abc](/[abc])?(,[abc])?") {
+            let view = Fields::parse(&view).expect("generated");
+            let asked = Fields::parse(&asked).expect("generated");
+            if let Ok(narrowed) = view.narrow(&asked) {
+                for name in narrowed.names() {
+                    proptest::prop_assert!(view.child(name).is_some());
+                    let below = narrowed.child(name).expect("named");
+                    for inner in below.names() {
+                        let shown = view.child(name).and_then(|view| view.child(inner));
+                        proptest::prop_assert!(shown.is_some());
+                    }
+                }
+            }
+        }
+    }
 }

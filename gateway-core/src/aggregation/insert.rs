@@ -171,4 +171,29 @@ mod tests {
         check(r#"{"a":1}"#, "", &["2"], r#"{"a":1,"n":2}"#);
         check(r#"{"a":1}"#, "b", &["2"], r#"{"a":1}"#);
     }
+
+    proptest::proptest! {
+        /// Whatever the document: what is found third is what got the third value.
+        #[test]
+        fn items_are_counted_as_they_are_found(
+            document in super::super::testing::json(),
+            path in proptest::sample::select(&["", "a", "a.b", "c.id"][..]),
+        ) {
+            use super::super::values::{elements, lookup};
+
+            let path = Path::parse_rest(path).expect("a path");
+            let count = elements(document.as_bytes(), &path).len();
+            let values: Vec<Bytes> = (0..count).map(|number| number.to_string().into()).collect();
+            let inserted =
+                insert(document.as_bytes(), &path, "n", Inserted::Each(&values), Policy::Last)
+                    .expect("valid");
+            serde_json::from_slice::<&serde_json::value::RawValue>(&inserted).expect("valid still");
+            let items = elements(&inserted, &path);
+            proptest::prop_assert_eq!(items.len(), count);
+            let name = Path::parse("n", '.').expect("a path");
+            for (item, value) in items.iter().zip(&values).filter(|(item, _)| item[0] == b'{') {
+                proptest::prop_assert_eq!(lookup(item, &name), Some(&**value));
+            }
+        }
+    }
 }

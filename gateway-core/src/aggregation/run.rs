@@ -146,7 +146,7 @@ impl<'a> Run<'a> {
     /// What became of the parts.
     pub(super) fn report(&self) -> Report {
         let mut services = Vec::with_capacity(self.slots.len());
-        for slot in self.slots.iter().filter(|slot| slot.took.is_some()) {
+        for slot in self.slots.iter().filter(|slot| slot.is_called) {
             if !services.contains(&slot.part.service) {
                 services.push(slot.part.service);
             }

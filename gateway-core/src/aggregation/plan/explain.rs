@@ -74,7 +74,7 @@ impl Plan {
 
     fn explain_part(&self, part: &Part, wave: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         writeln!(out, "  {wave}  {}: {}", part.name, part.call.text)?;
-        let mut line = |name: &str, text: &str| writeln!(out, "       {name:<9} {text}");
+        let mut line = |name: &str, text: &str| writeln!(out, "       {name:<10} {text}");
         let names = |numbers: &[usize]| {
             let names = numbers.iter().filter_map(|&part| self.parts.get(part));
             names.map(|part| &*part.name).collect::<Vec<_>>().join(", ")

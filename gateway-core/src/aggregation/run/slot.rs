@@ -32,6 +32,8 @@ pub(in crate::aggregation) struct Slot<'a> {
     pub(in crate::aggregation) outcome: Outcome,
     pub(in crate::aggregation) reason: Option<Reason>,
     pub(in crate::aggregation) took: Option<Duration>,
+    /// Whether a service was called for it, and not only the cache asked.
+    pub(in crate::aggregation) is_called: bool,
     started: Option<Duration>,
     /// Whether its value is already what the view shows of it.
     pub(in crate::aggregation) is_projected: bool,
@@ -50,6 +52,7 @@ impl<'a> Slot<'a> {
             outcome: Outcome::Skipped,
             reason: Some(Reason::Cancelled),
             took: None,
+            is_called: false,
             started: None,
             is_projected: false,
             items: None,
@@ -66,6 +69,7 @@ impl<'a> Slot<'a> {
     pub(super) fn note(&mut self, started: Duration, landed: Duration, cache: Option<CacheUse>) {
         let first = self.started.map_or(started, |first| first.min(started));
         self.started = Some(first);
+        self.is_called |= !matches!(cache, Some(CacheUse::Hit(_)));
         self.took = Some(landed.saturating_sub(first));
         // Of several calls, one that had to be made tells more than one that had not.
         self.cache = match (self.cache, cache) {
