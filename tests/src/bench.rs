@@ -1,20 +1,22 @@
 //! The benchmark: CPU per request of the gateway and of its peers, in one interleaved run.
 //!
-//! Read in this order: [`run`] is the run, `pass` the workload, `rounds` how peers
+//! Read in this order: [`run`] is the run, `pass` and `aggregate` the workloads, `rounds` how peers
 //! are measured. Then what they share: `proxies` is a peer, `nginx` and `gateway` start two of them
-//! as a `process`, `upstream` stands behind them, `load` calls, `cpu` is how CPU is
+//! as a `process`, `upstream` stands behind them with its `parts`, `load` calls, `cpu` is how CPU is
 //! read, `costs` the table, `report` what is said, `machine` about where.
 //!
 //! The proxies run on processor 0, one at a time under load; the load, the upstream and this
 //! program on processor 1. Machines drift, so only ratios within one run count: rounds alternate
 //! between the peers, and each ratio is the median of the rounds' ratios.
 
+mod aggregate;
 mod costs;
 mod cpu;
 mod gateway;
 mod load;
 mod machine;
 mod nginx;
+mod parts;
 mod pass;
 mod process;
 mod proxies;
@@ -36,7 +38,7 @@ use crate::verify::repository;
 /// Set in the child that runs on its own processor.
 const PINNED: &str = "BENCH_GATEWAYS_PINNED";
 
-/// What a request costs, next to nginx on the same machine.
+/// What a request costs, next to nginx and others on the same machine.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench-gateways --")]
 struct Options {
@@ -63,13 +65,27 @@ struct Options {
 enum Workload {
     /// One service, passed through.
     Pass,
+    /// One answer of five parts.
+    Aggregate,
 }
 
 impl Workload {
     /// Programs that must be on the machine.
     fn find_programs(self) -> Result<()> {
         process::find("taskset", "apt-get install util-linux")?;
-        nginx::find_nginx().map(|_| ())
+        nginx::find_nginx()?;
+        match self {
+            Self::Pass => Ok(()),
+            Self::Aggregate => nginx::find_lua().and_then(|_| aggregate::fastify::install()),
+        }
+    }
+
+    /// Peers beside the gateway that are built here.
+    const fn built(self) -> &'static [&'static str] {
+        match self {
+            Self::Pass => &[],
+            Self::Aggregate => &["--bin", "naive_bff"],
+        }
     }
 }
 
@@ -113,6 +129,7 @@ fn pin(workload: Workload) -> Result<()> {
         .args(["build", "--release", "--quiet", "--locked"])
         .args(["--package", "mobile-bff", "--bin", "mobile-bff"])
         .args(["--package", "tests", "--bin", "bench_gateways"])
+        .args(workload.built())
         .current_dir(repository())
         .status()
         .context("cannot run cargo")?;
@@ -137,6 +154,7 @@ async fn measure(options: &Options) -> Result<()> {
     };
     let report = match options.workload {
         Workload::Pass => pass::measure(pace).await?,
+        Workload::Aggregate => aggregate::measure(pace).await?,
     };
     report.finish(options.write_docs)
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -90,13 +91,22 @@ impl Gateway {
 
     /// Starts the binary that is measured.
     pub(super) fn start(&self) -> Result<Process> {
-        let name = "mobile-bff";
+        self.start_program("mobile-bff", |_| {})
+    }
+
+    /// Starts a binary that is the gateway; `adjust` changes how.
+    pub(super) fn start_program(
+        &self,
+        name: &str,
+        adjust: impl FnOnce(&mut Command),
+    ) -> Result<Process> {
         let mut command = pinned(&repository().join("target/release").join(name));
         command.args(["serve", "--stop-with-parent", "--environment", "bench", "--config"]);
         command.arg(&self.directory);
         for service in Service::ALL {
             command.env(service.key_variable(), &self.key);
         }
+        adjust(&mut command);
         let mut process = Process::start(&mut command, name)?;
         process.wait_for(self.address, name)?;
         Ok(process)
@@ -143,6 +153,12 @@ impl Gateway {
             ensure!(policies.contains(&format!("\"{limit}\"")), "not charged: {limit}");
         }
         Ok(answer)
+    }
+
+    /// The metrics as they are now.
+    pub(super) async fn metrics(&self) -> Result<String> {
+        let url = format!("http://{}/metrics", self.admin);
+        Ok(client()?.get(url).send().await?.error_for_status()?.text().await?)
     }
 }
 

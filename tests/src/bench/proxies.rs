@@ -40,6 +40,11 @@ impl Proxy {
         self.access_log = Some(access_log);
         self
     }
+
+    pub(super) fn asked(mut self, request: String) -> Self {
+        self.request = request;
+        self
+    }
 }
 
 /// A request for a path. Every peer reads the same bytes.

@@ -13,6 +13,8 @@ use crate::verify::repository;
 #[derive(Debug)]
 pub(super) struct Report {
     workload: &'static str,
+    /// Programs beside nginx that the figures depend on, with their versions.
+    software: Vec<String>,
     sections: Vec<Section>,
 }
 
@@ -29,7 +31,11 @@ pub(super) struct Section {
 
 impl Report {
     pub(super) const fn new(workload: &'static str) -> Self {
-        Self { workload, sections: Vec::new() }
+        Self { workload, software: Vec::new(), sections: Vec::new() }
+    }
+
+    pub(super) fn depends_on(&mut self, software: String) {
+        self.software.push(software);
     }
 
     pub(super) fn add(&mut self, section: Section) {
@@ -56,7 +62,10 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let place = machine::described();
+        let mut place = machine::described();
+        for software in &self.software {
+            place = format!("{place}, {software}");
+        }
         let mut text = format!(
             "Workload `{}`, {place}, {}, by `{}`.\n\n",
             self.workload,
@@ -123,7 +132,9 @@ mod tests {
     #[test]
     fn the_document_has_a_block_for_each_workload() {
         let text = fs::read_to_string(repository().join("docs/performance.md")).expect("readable");
-        assert!(replaced(&text, "pass", "").is_some());
+        for workload in ["pass", "aggregate"] {
+            assert!(replaced(&text, workload, "").is_some(), "{workload}");
+        }
     }
 
     #[test]
