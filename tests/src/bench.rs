@@ -1,16 +1,27 @@
-//! The benchmark: CPU per request of the gateway and of nginx, in one interleaved run.
+//! The benchmark: CPU per request of the gateway and of its peers, in one interleaved run.
 //!
-//! Read in this order: [`run`] is the run, `proxies` what is measured, `upstream` what stands
-//! behind them, `load` who calls, `cpu` how CPU is read, `report` what is said about it.
+//! Read in this order: [`run`] is the run, `pass` and `aggregate` the workloads, `rounds` how peers
+//! are measured. Then what they share: `proxies` is a peer, `nginx` and `gateway` start two of them
+//! as a `process`, `upstream` stands behind them with its `parts`, `load` calls, `cpu` is how CPU is
+//! read, `costs` the table, `report` what is said, `machine` about where.
 //!
 //! The proxies run on processor 0, one at a time under load; the load, the upstream and this
 //! program on processor 1. Machines drift, so only ratios within one run count: rounds alternate
 //! between the peers, and each ratio is the median of the rounds' ratios.
 
+mod aggregate;
+mod costs;
 mod cpu;
+mod gateway;
 mod load;
+mod machine;
+mod nginx;
+mod parts;
+mod pass;
+mod process;
 mod proxies;
 mod report;
+mod rounds;
 mod upstream;
 
 use std::os::unix::process::CommandExt as _;
@@ -21,14 +32,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::proxies::Proxies;
-use self::report::{Report, Sample};
+use self::rounds::Pace;
 use crate::verify::repository;
 
 /// Set in the child that runs on its own processor.
 const PINNED: &str = "BENCH_GATEWAYS_PINNED";
 
-/// What a request costs, next to nginx on the same machine.
+/// What a request costs, next to nginx and others on the same machine.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench-gateways --")]
 struct Options {
@@ -36,7 +46,6 @@ struct Options {
     #[arg(value_enum, default_value_t = Workload::Pass)]
     workload: Workload,
     /// Measured rounds of each peer.
-    // The longest run of all peers fits into the 15 minutes that its token lives.
     #[arg(long, value_name = "1-20", default_value_t = 7, value_parser = value_parser!(u32).range(1..=20))]
     rounds: u32,
     /// Seconds of each round.
@@ -46,7 +55,7 @@ struct Options {
     // Every peer keeps as many to the service.
     #[arg(long, value_name = "1-64", default_value_t = 32, value_parser = value_parser!(u32).range(1..=64))]
     connections: u32,
-    /// Write the table into docs/performance.md.
+    /// Write what is printed into docs/performance.md.
     #[arg(long)]
     write_docs: bool,
 }
@@ -56,12 +65,26 @@ struct Options {
 enum Workload {
     /// One service, passed through.
     Pass,
+    /// One answer of five parts.
+    Aggregate,
 }
 
 impl Workload {
-    const fn name(self) -> &'static str {
+    /// Programs that must be on the machine.
+    fn find_programs(self) -> Result<()> {
+        process::find("taskset", "apt-get install util-linux")?;
+        nginx::find_nginx()?;
         match self {
-            Self::Pass => "pass",
+            Self::Pass => Ok(()),
+            Self::Aggregate => nginx::find_lua().and_then(|_| aggregate::fastify::install()),
+        }
+    }
+
+    /// Peers beside the gateway that are built here.
+    const fn built(self) -> &'static [&'static str] {
+        match self {
+            Self::Pass => &[],
+            Self::Aggregate => &["--bin", "naive_bff"],
         }
     }
 }
@@ -74,7 +97,7 @@ impl Workload {
 pub fn run() -> Result<()> {
     let options = Options::parse();
     if std::env::var_os(PINNED).is_none() {
-        return pin();
+        return pin(options.workload);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -96,17 +119,17 @@ async fn told_to_stop() -> Result<()> {
 }
 
 /// Starts this program again: optimised, and on processor 1.
-fn pin() -> Result<()> {
+fn pin(workload: Workload) -> Result<()> {
     if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
         bail!("needs two processors: one for the proxy, one for the load");
     }
-    proxies::find("taskset", "apt-get install util-linux")?;
-    proxies::find_nginx()?;
+    workload.find_programs()?;
     eprintln!("bench-gateways: building the gateway and this program with optimisation …");
     let built = Command::new("cargo")
         .args(["build", "--release", "--quiet", "--locked"])
         .args(["--package", "mobile-bff", "--bin", "mobile-bff"])
         .args(["--package", "tests", "--bin", "bench_gateways"])
+        .args(workload.built())
         .current_dir(repository())
         .status()
         .context("cannot run cargo")?;
@@ -124,24 +147,14 @@ fn pin() -> Result<()> {
 }
 
 async fn measure(options: &Options) -> Result<()> {
-    let proxies = Proxies::start().await?;
-    let length = Duration::from_secs(options.seconds);
-    let mut served = Vec::new();
-    for proxy in proxies.all() {
-        // Connections, caches and branch predictors get warm; not measured.
-        served.push(load::run(proxy, options.connections, Duration::from_secs(1)).await?);
-    }
-    let mut report = Report::new(options.workload.name());
-    for round in 1..=options.rounds {
-        eprintln!("bench-gateways: round {round} of {} …", options.rounds);
-        for (proxy, served_so_far) in proxies.all().iter().zip(&mut served) {
-            let before = cpu::of_process(proxy.process)?;
-            let served = load::run(proxy, options.connections, length).await?;
-            let spent = cpu::of_process(proxy.process)?.saturating_sub(before);
-            report.add(proxy.name, Sample::new(spent, served, length));
-            *served_so_far += served;
-        }
-    }
-    proxies.stop(&served)?;
+    let pace = Pace {
+        rounds: options.rounds,
+        length: Duration::from_secs(options.seconds),
+        connections: options.connections,
+    };
+    let report = match options.workload {
+        Workload::Pass => pass::measure(pace).await?,
+        Workload::Aggregate => aggregate::measure(pace).await?,
+    };
     report.finish(options.write_docs)
 }

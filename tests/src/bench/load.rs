@@ -10,8 +10,11 @@ use tokio::task::JoinSet;
 
 use super::proxies::Proxy;
 
+/// The longest answer, head and body.
+const ANSWER_SIZE_MAX: usize = 64 * 1024;
+
 /// Calls a proxy for `length`; how many requests were answered with 200.
-pub(super) async fn run(proxy: &Proxy, connections: u32, length: Duration) -> Result<u64> {
+pub(super) async fn run(proxy: &mut Proxy, connections: u32, length: Duration) -> Result<u64> {
     let until = Instant::now() + length;
     let mut callers = JoinSet::new();
     for _ in 0..connections {
@@ -22,39 +25,56 @@ pub(super) async fn run(proxy: &Proxy, connections: u32, length: Duration) -> Re
         served += caller?.with_context(|| format!("a call to {}", proxy.name))?;
     }
     ensure!(served > 0, "{} served nothing", proxy.name);
+    proxy.served += served;
     Ok(served)
 }
 
 async fn call(address: SocketAddr, request: String, until: Instant) -> Result<u64> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let mut buffer = vec![0; 16 * 1024];
+    let mut connection = Connection::open(address).await?;
     let mut served = 0;
     while Instant::now() < until {
-        stream.write_all(request.as_bytes()).await?;
-        read_answer(&mut stream, &mut buffer).await?;
+        connection.ask(&request).await?;
         served += 1;
     }
     Ok(served)
 }
 
-async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<()> {
-    let (mut filled, mut length) = (0, None);
-    loop {
-        let read = stream.read(&mut buffer[filled..]).await?;
-        ensure!(read > 0, "the connection was closed");
-        filled += read;
-        if length.is_none() {
-            length = answer_length(&buffer[..filled])?;
-        }
-        if length.is_some_and(|length| filled >= length) {
-            return Ok(());
+/// One kept connection of a caller.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(super) async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: vec![0; ANSWER_SIZE_MAX] })
+    }
+
+    /// Sends a request and waits for the whole answer, whose body this is; fails when it is not
+    /// 200.
+    pub(super) async fn ask(&mut self, request: &str) -> Result<&[u8]> {
+        self.stream.write_all(request.as_bytes()).await?;
+        let (mut filled, mut ends) = (0, None);
+        loop {
+            ensure!(filled < self.buffer.len(), "an answer longer than {ANSWER_SIZE_MAX} bytes");
+            let read = self.stream.read(&mut self.buffer[filled..]).await?;
+            ensure!(read > 0, "the connection was closed");
+            filled += read;
+            if ends.is_none() {
+                ends = ends_of_answer(&self.buffer[..filled])?;
+            }
+            if let Some((head, whole)) = ends.filter(|(_, whole)| filled >= *whole) {
+                return Ok(&self.buffer[head..whole]);
+            }
         }
     }
 }
 
-/// The length of a whole answer, once its head is there.
-fn answer_length(so_far: &[u8]) -> Result<Option<usize>> {
+/// Where the head and where the whole answer ends, once the head is there.
+fn ends_of_answer(so_far: &[u8]) -> Result<Option<(usize, usize)>> {
     let Some(end) = so_far.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -66,7 +86,7 @@ fn answer_length(so_far: &[u8]) -> Result<Option<usize>> {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     });
-    Ok(Some(end + 4 + length.context("an answer without a length")?))
+    Ok(Some((end + 4, end + 4 + length.context("an answer without a length")?)))
 }
 
 #[cfg(test)]
@@ -76,8 +96,9 @@ mod tests {
     #[test]
     fn an_answer_is_whole_when_its_head_and_its_length_are_there() {
         let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc";
-        assert_eq!(answer_length(whole).expect("200"), Some(whole.len()));
-        assert_eq!(answer_length(&whole[..20]).expect("so far"), None);
-        assert!(answer_length(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").is_err());
+        let ends = Some((whole.len() - 3, whole.len()));
+        assert_eq!(ends_of_answer(whole).expect("200"), ends);
+        assert_eq!(ends_of_answer(&whole[..20]).expect("so far"), None);
+        assert!(ends_of_answer(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").is_err());
     }
 }

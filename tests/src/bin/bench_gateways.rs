@@ -1,4 +1,4 @@
-//! `cargo bench-gateways`: what a request costs, next to nginx on the same machine.
+//! `cargo bench-gateways`: what a request costs, next to nginx and others on the same machine.
 
 use std::process::ExitCode;
 
