@@ -80,11 +80,13 @@ impl Workload {
         }
     }
 
-    /// Peers beside the gateway that are built here.
-    const fn built(self) -> &'static [&'static str] {
+    /// What cargo builds beside the gateway and this program.
+    const fn built(self) -> &'static str {
         match self {
-            Self::Pass => &[],
-            Self::Aggregate => &["--bin", "naive_bff"],
+            Self::Pass => "",
+            Self::Aggregate => {
+                "--bin naive_bff --bin counted_bff --features tests/count-allocations"
+            }
         }
     }
 }
@@ -129,7 +131,7 @@ fn pin(workload: Workload) -> Result<()> {
         .args(["build", "--release", "--quiet", "--locked"])
         .args(["--package", "mobile-bff", "--bin", "mobile-bff"])
         .args(["--package", "tests", "--bin", "bench_gateways"])
-        .args(workload.built())
+        .args(workload.built().split_whitespace())
         .current_dir(repository())
         .status()
         .context("cannot run cargo")?;

@@ -3,9 +3,10 @@
 //!
 //! Read in this order: `services` stand behind everybody, `configuration` is what ours adds to the
 //! sample's, `peers` are the others, `agreement` sees that all of them answer the same. Then what
-//! is measured: the peers' costs here, and `by_parts` and `delay`, ours alone.
+//! is measured: the peers' costs here, and `by_parts`, `delay` and `allocations`, ours alone.
 
 mod agreement;
+mod allocations;
 mod by_parts;
 mod configuration;
 mod delay;
@@ -67,6 +68,7 @@ pub(super) async fn measure(pace: Pace) -> Result<Report> {
 
     processes.push(process);
     proxies::end(processes, peers.iter().chain(&by_parts).chain(&delayed))?;
+    report.add(allocations::section(&gateway).await?);
     Ok(report)
 }
 

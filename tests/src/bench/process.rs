@@ -38,6 +38,13 @@ impl Process {
         }
         Ok(())
     }
+
+    /// Ends it; what it has written to its standard output, where that is a pipe.
+    pub(super) fn end(mut self) -> Result<String> {
+        let output = self.0.stdout.take();
+        drop(self);
+        output.map(std::io::read_to_string).transpose()?.context("its output is no pipe")
+    }
 }
 
 impl Drop for Process {
@@ -114,6 +121,13 @@ mod tests {
         drop(process);
         assert!(directory.path().join("asked").exists(), "killed, not asked");
         assert!(!Path::new(&format!("/proc/{id}")).exists());
+    }
+
+    #[test]
+    fn what_a_process_says_at_its_end_is_read() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let said = shell("echo last words", directory.path()).end().expect("its words");
+        assert_eq!(said, "last words\n");
     }
 
     #[test]
