@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 
 use super::call::Call;
@@ -17,10 +18,9 @@ use super::status::Reason;
 pub trait Caller: Clone + Send + Sync + 'static {
     /// Makes one call. Dropping the future gives it up. Redirects are not followed; any status is
     /// an answer.
-    fn call(
-        &self,
-        call: PartCall,
-    ) -> impl Future<Output = Result<PartAnswer, PartFailure>> + Send + 'static;
+    ///
+    /// Boxed, because what waits for it is moved about, and a call is large.
+    fn call(&self, call: PartCall) -> BoxFuture<'static, Result<PartAnswer, PartFailure>>;
 }
 
 /// One call to make.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -113,12 +114,9 @@ impl Drop for Leaving {
 }
 
 impl Caller for Platform {
-    fn call(
-        &self,
-        call: PartCall,
-    ) -> impl Future<Output = Result<PartAnswer, PartFailure>> + Send + 'static {
+    fn call(&self, call: PartCall) -> BoxFuture<'static, Result<PartAnswer, PartFailure>> {
         let Self { services, who } = self.clone();
-        async move {
+        Box::pin(async move {
             let sent = &call.call;
             let mut line = format!("{} {} {}", call.service, sent.method, sent.target);
             if let Some(body) = &sent.body {
@@ -137,7 +135,7 @@ impl Caller for Platform {
                 let body = String::from_utf8_lossy(&answer.body).replace("{who}", &who).into();
                 PartAnswer { waited: delay, body, ..answer }
             })
-        }
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 
 use crate::aggregation::call::Call;
 use crate::aggregation::part_cache::Purge;
@@ -69,32 +69,50 @@ pub(super) async fn call(
     site: &Site,
     service: &Service,
     context: &CallContext,
-    request: Request<Body>,
+    mut request: Request<Body>,
 ) -> Result<Answer, CallFailed> {
     let time_left = context.deadline.since(worker.core.clock.now());
-    call_within(worker, (site, service), context, request, time_left).await
+    dress(site, context, request.headers_mut());
+    call_dressed(worker, (site, service), context, request, time_left).await
 }
 
-/// The same, with so much time.
-pub(super) async fn call_within(
-    worker: &Worker,
-    (site, service): (&Site, &Service),
+/// Sends a request that is dressed already, with so much time.
+pub(super) fn call_dressed<'a>(
+    worker: &'a Worker,
+    (site, service): (&'a Site, &'a Service),
     context: &CallContext,
     mut request: Request<Body>,
     time_left: Duration,
-) -> Result<Answer, CallFailed> {
-    dress(worker, site, service, context, &mut request);
+) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a> {
+    sign(worker, (site, service), context, &mut request);
     let clock = &worker.core.clock;
     let started = clock.now();
-    let answer = worker.client.call(&service.target, request, time_left).await;
-    service.observe(&worker.core.metrics, &answer, clock.now().since(started));
-    answer
+    let answer = worker.client.call(&service.target, request, time_left);
+    async move {
+        let answer = answer.await;
+        service.observe(&worker.core.metrics, &answer, clock.now().since(started));
+        answer
+    }
 }
 
-fn dress(
+/// What every call of a request says of it.
+pub(super) fn dress(site: &Site, context: &CallContext, headers: &mut HeaderMap) {
+    headers.insert(X_REQUEST_ID, context.request_id.to_header());
+    if let Some(client) = context.client {
+        headers.insert(X_FORWARDED_FOR, address(client));
+    }
+    if let Some(state) = context.trace.state() {
+        headers.insert(TRACESTATE, state.clone());
+    }
+    if let Some(principal) = &context.principal {
+        site.identity_headers.write(principal, headers);
+    }
+}
+
+/// What is each call's own: a span, and the proof that the gateway makes it.
+fn sign(
     worker: &Worker,
-    site: &Site,
-    service: &Service,
+    (site, service): (&Site, &Service),
     context: &CallContext,
     request: &mut Request<Body>,
 ) {
@@ -109,19 +127,10 @@ fn dress(
         site.signer.sign(key, &claims, worker.core.clock.wall())
     });
     let headers = request.headers_mut();
-    headers.insert(X_REQUEST_ID, context.request_id.to_header());
-    if let Some(client) = context.client {
-        headers.insert(X_FORWARDED_FOR, address(client));
-    }
     headers.insert(TRACEPARENT, context.trace.child());
-    if let Some(state) = context.trace.state() {
-        headers.insert(TRACESTATE, state.clone());
-    }
-    if let Some(principal) = &context.principal {
-        site.identity_headers.write(principal, headers);
-    }
-    if let Some(proof) = proof {
-        headers.insert(site.assertion_header.clone(), proof);
+    match proof {
+        Some(proof) => drop(headers.insert(site.assertion_header.clone(), proof)),
+        None => drop(headers.remove(&site.assertion_header)),
     }
 }
 
@@ -232,13 +241,15 @@ pub(super) fn joined(services: &[Arc<str>]) -> Option<Arc<str>> {
     }
 }
 
-/// A call that starts from nothing: an aggregate's part.
-pub(super) fn request_of(call: Call) -> Request<Body> {
+/// A call that starts from nothing: an aggregate's part. `dressed` is what every call of the
+/// request says of it.
+pub(super) fn request_of(call: Call, dressed: HeaderMap) -> Request<Body> {
     let Call { method, target, headers, body } = call;
     let is_json = body.is_some();
     let mut request = Request::new(body.map_or_else(Body::empty, Body::from));
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
+    *request.headers_mut() = dressed;
     let fields = request.headers_mut();
     if is_json {
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::body::{Body, BodyError, ServiceBody};
+use crate::permit::Permit;
 use crate::upstream::connect::{Connect, Tcp};
 use crate::upstream::failed::{CallFailed, ConnectTimedOut, died_unanswered};
 use crate::upstream::stream::ServiceStream;
@@ -43,6 +44,14 @@ pub struct Answer {
 pub struct Client<C: Connect = Tcp> {
     connect: Arc<C>,
     pools: Mutex<HashMap<usize, Pool<C>>>,
+}
+
+/// A request that is on its way as soon as it is waited for.
+enum Sent<'a> {
+    /// With its body at hand, and perhaps a copy to be sent a second time.
+    Whole(legacy::ResponseFuture, Option<Box<Replay>>),
+    /// With a body that is still arriving.
+    Streamed(Pin<Box<dyn Future<Output = Result<Response<Incoming>, CallFailed>> + Send + 'a>>),
 }
 
 /// One target's connections. The weak pointer keeps the key, its address, from being given to
@@ -67,48 +76,69 @@ impl<C: Connect> Client<C> {
     /// # Errors
     ///
     /// [`CallFailed`] says why there is no answer. A status of 400 or above is an answer.
-    pub async fn call(
-        &self,
-        target: &Arc<Target>,
+    pub fn call<'a>(
+        &'a self,
+        target: &'a Arc<Target>,
         request: Request<Body>,
         time_left: Duration,
-    ) -> Result<Answer, CallFailed> {
+    ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a, C> {
+        // What needs no waiting is done here, so that the future is small: it is moved about.
+        let begun = self.begin(target, request, time_left);
+        async move {
+            let (permit, sent) = begun?;
+            let (response, attempts) = match sent {
+                Sent::Whole(first, replay) => {
+                    self.answer_to_whole(target, first, replay, time_left).await?
+                }
+                Sent::Streamed(answer) => (answer.await?, 1),
+            };
+            let read_timeout = target.settings().read_timeout;
+            let response = response.map(|body| ServiceBody::new(body, permit, read_timeout).into());
+            Ok(Answer { response, attempts })
+        }
+    }
+
+    fn begin<'a>(
+        &'a self,
+        target: &'a Arc<Target>,
+        request: Request<Body>,
+        time_left: Duration,
+    ) -> Result<(Permit, Sent<'a>), CallFailed> {
         if time_left.is_zero() {
             return Err(CallFailed::ResponseTimedOut(time_left));
         }
-        let settings = target.settings();
         let Some(permit) = target.permit() else {
-            return Err(CallFailed::Busy(settings.requests_in_flight_max));
+            return Err(CallFailed::Busy(target.settings().requests_in_flight_max));
         };
         let (mut head, body) = request.into_parts();
         head.version = Version::HTTP_11;
         head.uri = target.uri(head.uri.into_parts().path_and_query);
         head.headers.insert(header::HOST, target.host_header());
-        let (response, attempts) = match body {
-            Body::Full(body) => self.send_whole(target, head, body, time_left).await?,
-            body => (self.send_streamed(target, head, body, time_left).await?, 1),
+        let sent = match body {
+            Body::Full(body) => {
+                let replay = Replay::of(&head, &body);
+                let first = self.send(target, Request::from_parts(head, body.into()));
+                Sent::Whole(first, replay)
+            }
+            body => Sent::Streamed(Box::pin(self.send_streamed(target, head, body, time_left))),
         };
-        let response =
-            response.map(|body| ServiceBody::new(body, permit, settings.read_timeout).into());
-        Ok(Answer { response, attempts })
+        Ok((permit, sent))
     }
 
-    /// Sends a request whose body is at hand, once more if it has to be.
-    async fn send_whole(
+    /// The answer to a request whose body is at hand, which is sent once more if it has to be.
+    async fn answer_to_whole(
         &self,
         target: &Arc<Target>,
-        head: Parts,
-        body: Full<Bytes>,
+        first: legacy::ResponseFuture,
+        replay: Option<Box<Replay>>,
         time_left: Duration,
     ) -> Result<(Response<Incoming>, u32), CallFailed> {
         let limit = target.settings().response_timeout.min(time_left);
-        let replay = Replay::of(&head, &body);
         let exchange = async {
-            let first = self.send(target, Request::from_parts(head, body.into())).await;
-            match (first, replay) {
+            match (first.await, replay) {
                 (Err(error), Some(replay)) if died_unanswered(&error) => {
                     target.count_replay();
-                    (self.send(target, replay.into()).await, 2)
+                    (self.send(target, (*replay).into()).await, 2)
                 }
                 (first, _) => (first, 1),
             }
@@ -201,12 +231,14 @@ struct Replay {
 
 impl Replay {
     /// `None` for a method that is not idempotent: it may have been carried out.
-    fn of(head: &Parts, body: &Full<Bytes>) -> Option<Self> {
-        head.method.is_idempotent().then(|| Self {
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            headers: head.headers.clone(),
-            body: body.clone(),
+    fn of(head: &Parts, body: &Full<Bytes>) -> Option<Box<Self>> {
+        head.method.is_idempotent().then(|| {
+            Box::new(Self {
+                method: head.method.clone(),
+                uri: head.uri.clone(),
+                headers: head.headers.clone(),
+                body: body.clone(),
+            })
         })
     }
 }

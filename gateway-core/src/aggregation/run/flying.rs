@@ -46,12 +46,11 @@ pub(super) struct Flying<'a> {
 impl Flying<'_> {
     pub(super) async fn fly<C: Caller>(self, environment: &Environment<C>) -> Landing {
         let started = environment.clock.now();
-        let (place, number) = (self.job.part, self.job.number);
-        let begun = self.begun;
+        let (part, number, begun) = (self.job.part, self.job.number, self.begun);
         let (result, cache, waited) = self.result(environment, started).await;
         let landed = environment.clock.now().since(begun);
         let started = started.since(begun);
-        Landing { part: place, number, result, cache, started, landed, waited }
+        Landing { part, number, result, cache, started, landed, waited }
     }
 
     async fn result<C: Caller>(
@@ -64,6 +63,9 @@ impl Flying<'_> {
         };
         let time_left = self.due.since(started);
         let time_left = part.deadline.map_or(time_left, |own| own.min(time_left));
+        if time_left.is_zero() {
+            return (Err(Reason::Timeout.into()), None, None);
+        }
         let call = PartCall {
             part: Arc::clone(&part.name),
             service: part.service,
@@ -72,35 +74,45 @@ impl Flying<'_> {
             time_left,
             size_max: self.plan.caps.part_size_max,
         };
-        if time_left.is_zero() {
-            return (Err(Reason::Timeout.into()), None, None);
+        if let (Some(key), Some(rule)) = (self.key, part.cache) {
+            let wanted = Wanted { key, rule, part: Arc::clone(&part.label) };
+            let (plan, place) = (self.plan, self.job.part);
+            // Boxed: most parts have no cache, and all futures are as large as the largest.
+            let got = cached(environment, (plan, place), wanted, self.user_id, call);
+            let (result, used) = Box::pin(got).await;
+            return (result, used, None);
         }
-        let caller = &environment.caller;
-        let (Some(key), Some(rule)) = (self.key, part.cache) else {
-            let answer = in_time(time_left, caller.call(call)).await;
-            let waited = answer.as_ref().ok().map(|answer| answer.waited);
-            let user_id = self.user_id.map(IdentityText::as_str);
-            let judged =
-                answer.and_then(|answer| judge(self.plan, part, answer, user_id, self.shown));
-            return (judged, None, waited);
-        };
-        let wanted = Wanted { key, rule, part: Arc::clone(&part.label) };
-        let fetch = || {
-            let (plan, place) = (Arc::clone(self.plan), self.job.part);
-            let user_id = self.user_id.cloned();
-            let answer = in_time(time_left, caller.call(call));
-            async move {
-                let answer = answer.await?;
-                let part = plan.parts.get(place).ok_or(Reason::Unavailable)?;
-                judge(&plan, part, answer, user_id.as_ref().map(IdentityText::as_str), None)
-            }
-        };
-        let got = environment.cache.get(wanted, &environment.clock, fetch);
-        // Another's flight may have more time than this answer.
-        match tokio::time::timeout(time_left, got).await {
-            Ok((result, used)) => (result, Some(used), None),
-            Err(_elapsed) => (Err(Reason::Timeout.into()), None, None),
+        let answer = in_time(time_left, environment.caller.call(call)).await;
+        let waited = answer.as_ref().ok().map(|answer| answer.waited);
+        let user_id = self.user_id.map(IdentityText::as_str);
+        let judged = answer.and_then(|answer| judge(self.plan, part, answer, user_id, self.shown));
+        (judged, None, waited)
+    }
+}
+
+/// A part's value from the cache, or by a call that others may wait for too.
+async fn cached<C: Caller>(
+    environment: &Environment<C>,
+    (plan, place): (&Arc<Plan>, usize),
+    wanted: Wanted,
+    user_id: Option<&IdentityText>,
+    call: PartCall,
+) -> (Result<Value, PartFailure>, Option<CacheUse>) {
+    let time_left = call.time_left;
+    let fetch = || {
+        let (plan, user_id) = (Arc::clone(plan), user_id.cloned());
+        let answer = in_time(time_left, environment.caller.call(call));
+        async move {
+            let answer = answer.await?;
+            let part = plan.parts.get(place).ok_or(Reason::Unavailable)?;
+            judge(&plan, part, answer, user_id.as_ref().map(IdentityText::as_str), None)
         }
+    };
+    let got = environment.cache.get(wanted, &environment.clock, fetch);
+    // Another's flight may have more time than this answer.
+    match tokio::time::timeout(time_left, got).await {
+        Ok((result, used)) => (result, Some(used)),
+        Err(_elapsed) => (Err(Reason::Timeout.into()), None),
     }
 }
 

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::aggregation::caller::{Caller, PartAnswer, PartCall, PartFailure};
 use crate::aggregation::status::Reason;
 use crate::exchange::Exchange;
+use crate::header::TRACEPARENT;
 use crate::pipeline::Worker;
 use crate::pipeline::calls::{self, CallContext};
 use crate::site::Site;
@@ -18,49 +21,67 @@ use crate::upstream::{self, CallFailed};
 pub(super) struct SiteCaller {
     worker: Arc<Worker>,
     site: Arc<Site>,
-    context: Arc<CallContext>,
+    /// What is said of the request.
+    said: Arc<Said>,
+}
+
+/// What is the same for all calls of a request: made once, and copied as a whole.
+#[derive(Debug)]
+struct Said {
+    context: CallContext,
+    headers: HeaderMap,
+}
+
+impl Said {
+    fn of(context: CallContext, site: &Site) -> Self {
+        let mut headers = HeaderMap::with_capacity(16);
+        // Places for what each call has of its own, so that no copy has to grow.
+        for name in [&header::HOST, &TRACEPARENT, &site.assertion_header] {
+            headers.insert(name.clone(), HeaderValue::from_static(""));
+        }
+        calls::dress(site, &context, &mut headers);
+        Self { context, headers }
+    }
 }
 
 impl SiteCaller {
     pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, exchange: &Exchange) -> Self {
-        let context = Arc::new(CallContext::of(exchange));
-        Self { worker: Arc::clone(worker), site: Arc::clone(site), context }
+        let said = Arc::new(Said::of(CallContext::of(exchange), site));
+        Self { worker: Arc::clone(worker), site: Arc::clone(site), said }
     }
 }
 
 impl Caller for SiteCaller {
-    fn call(
-        &self,
-        call: PartCall,
-    ) -> impl Future<Output = Result<PartAnswer, PartFailure>> + Send + 'static {
-        let Self { worker, site, context } = self.clone();
-        let context = if call.says_who { context } else { Arc::new(context.of_nobody()) };
-        async move { make(&worker, &site, &context, call).await }
+    fn call(&self, call: PartCall) -> BoxFuture<'static, Result<PartAnswer, PartFailure>> {
+        let Self { worker, site, said } = self.clone();
+        let said =
+            if call.says_who { said } else { Arc::new(Said::of(said.context.of_nobody(), &site)) };
+        // Boxed: what waits for it is moved about, and this is large.
+        async move { make(&worker, &site, &said, call).await }.boxed()
     }
 }
 
 async fn make(
     worker: &Worker,
     site: &Site,
-    context: &CallContext,
+    said: &Said,
     call: PartCall,
 ) -> Result<PartAnswer, PartFailure> {
-    let service = site.service(call.service).map_err(|_| Reason::Unavailable)?;
+    let PartCall { service, call, time_left, size_max, .. } = call;
+    let service = site.service(service).map_err(|_| Reason::Unavailable)?;
     let clock = &worker.core.clock;
     let started = clock.now();
-    let mut request = calls::request_of(call.call);
+    let mut request = calls::request_of(call, said.headers.clone());
     if let Some(name) = &site.time_left_header {
-        let millis = u64::try_from(call.time_left.as_millis()).unwrap_or(u64::MAX);
+        let millis = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
         request.headers_mut().insert(name.clone(), HeaderValue::from(millis));
     }
     let answer =
-        calls::call_within(worker, (site, service), context, request, call.time_left).await;
-    let answer = answer.map_err(|failed| failure(&failed))?;
-    let (head, body) = answer.response.into_parts();
-    let retry_after = retry_after(&head.headers);
-    let body = upstream::collect(body, call.size_max).await;
-    let body = body.map_err(|failed| failure(&failed))?;
+        calls::call_dressed(worker, (site, service), &said.context, request, time_left).await;
+    let (head, body) = answer.map_err(|failed| failure(&failed))?.response.into_parts();
+    let body = upstream::collect(body, size_max).await.map_err(|failed| failure(&failed))?;
     let waited = clock.now().since(started);
+    let retry_after = retry_after(&head.headers);
     Ok(PartAnswer { status: head.status, headers: head.headers, retry_after, body, waited })
 }
 
