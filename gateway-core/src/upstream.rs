@@ -26,6 +26,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod whole;
+mod wire;
 
 pub use client::{Answer, Client};
 pub use connect::{Connect, Tcp};

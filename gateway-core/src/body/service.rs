@@ -13,13 +13,24 @@ use crate::alarm::Alarm;
 use crate::body::{Body, BodyError};
 use crate::permit::Permit;
 
+/// What moves an answer's bytes: the connection over which it comes.
+pub trait Drive: Send {
+    /// Moves what can be moved; ready when the connection is over.
+    fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()>;
+
+    /// The answer has ended: the connection is free for the next request.
+    fn release(self: Box<Self>, context: &mut Context<'_>);
+}
+
 /// The body of a service's answer.
 ///
-/// It fails with [`ReadTimedOut`] when nothing arrives for as long as the time-out, and gives its
+/// Reading it drives the connection, which is released at its end; dropping it before hangs up. It
+/// fails with [`ReadTimedOut`] when nothing arrives for as long as the time-out, and gives its
 /// permit back when it ends, fails or is dropped. While bytes are there no timer is touched.
-#[derive(Debug)]
 pub struct ServiceBody {
     incoming: Incoming,
+    /// `None` once the answer has ended.
+    connection: Option<Box<dyn Drive>>,
     permit: Option<Permit>,
     read_timeout: Duration,
     paused_at: Option<Instant>,
@@ -32,11 +43,41 @@ pub struct ServiceBody {
 pub struct ReadTimedOut(pub Duration);
 
 impl ServiceBody {
-    /// Times `incoming`, and keeps `permit` for as long as it takes.
+    /// Times `incoming`, which comes over `connection`, and keeps `permit` for as long as it takes.
     #[must_use]
-    pub fn new(incoming: Incoming, permit: Permit, read_timeout: Duration) -> Self {
-        let permit = Some(permit);
-        Self { incoming, permit, read_timeout, paused_at: None, alarm: Alarm::default() }
+    pub fn new(
+        incoming: Incoming,
+        connection: Box<dyn Drive>,
+        permit: Permit,
+        read_timeout: Duration,
+    ) -> Self {
+        let (connection, permit) = (Some(connection), Some(permit));
+        let alarm = Alarm::default();
+        Self { incoming, connection, permit, read_timeout, paused_at: None, alarm }
+    }
+
+    /// The next frame: what is there, or what the connection brings.
+    fn poll_incoming(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        if let Some(connection) = &mut self.connection
+            && connection.poll_drive(context).is_ready()
+        {
+            self.connection = None;
+        }
+        Pin::new(&mut self.incoming).poll_frame(context)
+    }
+
+    /// The body is over: nothing need hold the permit, and the connection is free.
+    fn end(&mut self, context: &mut Context<'_>) {
+        self.permit = None;
+        if let Some(connection) = self.connection.take() {
+            connection.release(context);
+        }
     }
 
     fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<ReadTimedOut> {
@@ -48,8 +89,13 @@ impl ServiceBody {
 
 impl From<ServiceBody> for Body {
     fn from(body: ServiceBody) -> Self {
-        // An answer without a body is over: nothing would poll it, nothing need hold the permit.
-        if body.is_end_stream() { Self::empty() } else { Self::Service(body) }
+        Self::Service(body)
+    }
+}
+
+impl std::fmt::Debug for ServiceBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceBody").field("incoming", &self.incoming).finish_non_exhaustive()
     }
 }
 
@@ -62,16 +108,28 @@ impl HttpBody for ServiceBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let polled = match Pin::new(&mut this.incoming).poll_frame(context) {
+        match this.poll_incoming(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.paused_at = None;
-                return Poll::Ready(Some(Ok(frame)));
+                if this.incoming.is_end_stream() {
+                    this.end(context);
+                }
+                Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(end) => end.map(|failed| failed.map_err(Into::into)),
-            Poll::Pending => Some(Err(ready!(this.poll_timeout(context)).into())),
-        };
-        this.permit = None;
-        Poll::Ready(polled)
+            Poll::Ready(None) => {
+                this.end(context);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                (this.permit, this.connection) = (None, None);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Pending => {
+                let timed_out = ready!(this.poll_timeout(context));
+                (this.permit, this.connection) = (None, None);
+                Poll::Ready(Some(Err(timed_out.into())))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,32 +2,31 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::io;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
 use http::request::Parts;
-use http::uri::Uri;
+use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, Method, Request, Response, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use crate::body::{Body, BodyError, ServiceBody};
 use crate::permit::Permit;
 use crate::upstream::connect::{Connect, Tcp};
-use crate::upstream::failed::{CallFailed, ConnectTimedOut, died_unanswered};
-use crate::upstream::stream::ServiceStream;
+use crate::upstream::failed::{CallFailed, died_unanswered};
 use crate::upstream::target::{Target, TargetSettings};
+use crate::upstream::wire::{Home, Wire};
 
 /// A service's answer.
 #[derive(Debug)]
@@ -43,28 +42,28 @@ pub struct Answer {
 /// Make it, use it and drop it inside that core's runtime.
 pub struct Client<C: Connect = Tcp> {
     connect: Arc<C>,
-    pools: Mutex<HashMap<usize, Pool<C>>>,
+    pools: Arc<Pools<C::Stream>>,
 }
 
-/// A request that is on its way as soon as it is waited for.
-enum Sent<'a> {
-    /// With its body at hand, and perhaps a copy to be sent a second time.
-    Whole(legacy::ResponseFuture, Option<Box<Replay>>),
-    /// With a body that is still arriving.
-    Streamed(Pin<Box<dyn Future<Output = Result<Response<Incoming>, CallFailed>> + Send + 'a>>),
+/// The unused connections to all targets, by the targets' addresses in memory.
+struct Pools<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    by_target: Mutex<HashMap<usize, Pool<S>>>,
+    is_swept: AtomicBool,
 }
 
-/// One target's connections. The weak pointer keeps the key, its address, from being given to
-/// another target.
-struct Pool<C: Connect> {
+/// One target's. The weak pointer keeps the key from being given to another target.
+struct Pool<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     target: Weak<Target>,
-    client: legacy::Client<Dial<C>, Body>,
+    home: Arc<Home<S>>,
 }
+
+type HeadOf<C> = (Response<Incoming>, Box<Wire<<C as Connect>::Stream>>);
 
 impl<C: Connect> Client<C> {
     /// A client without connections, which opens them through `connect`.
     pub fn new(connect: C) -> Self {
-        Self { connect: Arc::new(connect), pools: Mutex::default() }
+        let pools = Pools { by_target: Mutex::default(), is_swept: AtomicBool::new(false) };
+        Self { connect: Arc::new(connect), pools: Arc::new(pools) }
     }
 
     /// Sends `request` to `target`; of its URL only path and query count.
@@ -76,77 +75,91 @@ impl<C: Connect> Client<C> {
     /// # Errors
     ///
     /// [`CallFailed`] says why there is no answer. A status of 400 or above is an answer.
-    pub fn call<'a>(
-        &'a self,
-        target: &'a Arc<Target>,
+    pub async fn call(
+        &self,
+        target: &Arc<Target>,
         request: Request<Body>,
         time_left: Duration,
-    ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a, C> {
-        // What needs no waiting is done here, so that the future is small: it is moved about.
-        let begun = self.begin(target, request, time_left);
-        async move {
-            let (permit, sent) = begun?;
-            let (response, attempts) = match sent {
-                Sent::Whole(first, replay) => {
-                    self.answer_to_whole(target, first, replay, time_left).await?
-                }
-                Sent::Streamed(answer) => (answer.await?, 1),
-            };
-            let read_timeout = target.settings().read_timeout;
-            let response = response.map(|body| ServiceBody::new(body, permit, read_timeout).into());
-            Ok(Answer { response, attempts })
-        }
-    }
-
-    fn begin<'a>(
-        &'a self,
-        target: &'a Arc<Target>,
-        request: Request<Body>,
-        time_left: Duration,
-    ) -> Result<(Permit, Sent<'a>), CallFailed> {
+    ) -> Result<Answer, CallFailed> {
         if time_left.is_zero() {
             return Err(CallFailed::ResponseTimedOut(time_left));
         }
+        let settings = target.settings();
         let Some(permit) = target.permit() else {
-            return Err(CallFailed::Busy(target.settings().requests_in_flight_max));
+            return Err(CallFailed::Busy(settings.requests_in_flight_max));
         };
-        let (mut head, body) = request.into_parts();
-        head.version = Version::HTTP_11;
-        head.uri = target.uri(head.uri.into_parts().path_and_query);
-        head.headers.insert(header::HOST, target.host_header());
-        let sent = match body {
+        let (head, body) = prepared(target, request);
+        let ((response, wire), attempts) = match body {
             Body::Full(body) => {
-                let replay = Replay::of(&head, &body);
-                let first = self.send(target, Request::from_parts(head, body.into()));
-                Sent::Whole(first, replay)
+                let limit = settings.response_timeout.min(time_left);
+                match timeout(limit, self.send_whole(target, head, body)).await {
+                    Ok(answered) => answered?,
+                    Err(_) => return Err(CallFailed::ResponseTimedOut(limit)),
+                }
             }
-            body => Sent::Streamed(Box::pin(self.send_streamed(target, head, body, time_left))),
+            // Boxed: uploads are rare, and all calls are as large as the largest.
+            body => (Box::pin(self.send_streamed(target, head, body, time_left)).await?, 1),
         };
-        Ok((permit, sent))
+        let response = answered(response, wire, permit, settings.read_timeout).await;
+        Ok(Answer { response, attempts })
     }
 
-    /// The answer to a request whose body is at hand, which is sent once more if it has to be.
-    async fn answer_to_whole(
+    /// Sends a request whose body is at hand, once more if it has to be.
+    async fn send_whole(
         &self,
         target: &Arc<Target>,
-        first: legacy::ResponseFuture,
-        replay: Option<Box<Replay>>,
-        time_left: Duration,
-    ) -> Result<(Response<Incoming>, u32), CallFailed> {
-        let limit = target.settings().response_timeout.min(time_left);
-        let exchange = async {
-            match (first.await, replay) {
-                (Err(error), Some(replay)) if died_unanswered(&error) => {
-                    target.count_replay();
-                    (self.send(target, (*replay).into()).await, 2)
-                }
-                (first, _) => (first, 1),
+        head: Parts,
+        body: Full<Bytes>,
+    ) -> Result<(HeadOf<C>, u32), CallFailed> {
+        let home = self.home(target);
+        let mut request = Request::from_parts(head, Body::Full(body));
+        // A connection that had died before anything was sent leaves the request whole.
+        while let Some(mut wire) = poll_fn(|context| Poll::Ready(home.take(context))).await {
+            let replay = Replay::of(&request);
+            match (wire.send(request).await, replay) {
+                (Ok(response), _) => return Ok(((response, wire), 1)),
+                (Err(mut failed), replay) => match (failed.take_message(), replay) {
+                    (Some(unsent), _) => request = unsent,
+                    (None, Some(replay)) if died_unanswered(failed.error()) => {
+                        target.count_replay();
+                        let head = self.send_afresh(target, &home, replay.into()).await?;
+                        return Ok((head, 2));
+                    }
+                    _ => return Err(sorted(target, failed.into_error())),
+                },
             }
-        };
-        match timeout(limit, exchange).await {
-            Ok((result, attempts)) => Ok((sorted(target, result)?, attempts)),
-            Err(_) => Err(CallFailed::ResponseTimedOut(limit)),
         }
+        Ok((self.send_afresh(target, &home, request).await?, 1))
+    }
+
+    /// Sends a request over a new connection.
+    async fn send_afresh(
+        &self,
+        target: &Arc<Target>,
+        home: &Arc<Home<C::Stream>>,
+        request: Request<Body>,
+    ) -> Result<HeadOf<C>, CallFailed> {
+        let mut wire = self.open(target, home).await?;
+        let sent = wire.send(request).await;
+        let response = sent.map_err(|failed| sorted(target, failed.into_error()))?;
+        Ok((response, wire))
+    }
+
+    async fn open(
+        &self,
+        target: &Arc<Target>,
+        home: &Arc<Home<C::Stream>>,
+    ) -> Result<Box<Wire<C::Stream>>, CallFailed> {
+        let limit = target.settings().connect_timeout;
+        let stream = match timeout(limit, self.connect.connect(target)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(CallFailed::Unreachable(error.into())),
+            Err(_) => return Err(CallFailed::ConnectTimedOut(limit)),
+        };
+        target.count_connection();
+        self.pools.keep_swept(target.settings().idle_timeout);
+        let opened = Wire::open(stream, home, head_size_max(target.settings())).await;
+        opened.map_err(|error| sorted(target, error))
     }
 
     /// Sends a request whose body is still arriving: it may take its time, and cannot be repeated.
@@ -156,33 +169,79 @@ impl<C: Connect> Client<C> {
         head: Parts,
         body: Body,
         time_left: Duration,
-    ) -> Result<Response<Incoming>, CallFailed> {
+    ) -> Result<HeadOf<C>, CallFailed> {
         let response_timeout = target.settings().response_timeout;
+        let home = self.home(target);
         let (end, sent) = oneshot::channel();
-        let body = Body::boxed(UntilSent { body, _end: end });
-        let answer = pin!(self.send(target, Request::from_parts(head, body)));
+        let mut request = Request::from_parts(head, Body::boxed(UntilSent { body, _end: end }));
+        let answer = pin!(async {
+            while let Some(mut wire) = poll_fn(|context| Poll::Ready(home.take(context))).await {
+                match wire.send(request).await {
+                    Ok(response) => return Ok((response, wire)),
+                    Err(mut failed) => match failed.take_message() {
+                        Some(unsent) => request = unsent,
+                        None => return Err(sorted(target, failed.into_error())),
+                    },
+                }
+            }
+            self.send_afresh(target, &home, request).await
+        });
         let too_late = pin!(async {
             // The other end is never used, only dropped, together with the body.
             let _ = sent.await;
             sleep(response_timeout).await;
         });
         match timeout(time_left, select(answer, too_late)).await {
-            Ok(Either::Left((result, _))) => sorted(target, result),
+            Ok(Either::Left((result, _))) => result,
             Ok(Either::Right(_)) => Err(CallFailed::ResponseTimedOut(response_timeout)),
             Err(_) => Err(CallFailed::ResponseTimedOut(time_left)),
         }
     }
 
-    fn send(&self, target: &Arc<Target>, request: Request<Body>) -> legacy::ResponseFuture {
+    fn home(&self, target: &Arc<Target>) -> Arc<Home<C::Stream>> {
         let key = Arc::as_ptr(target).addr();
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pools.by_target();
         if let Some(pool) = pools.get(&key) {
-            return pool.client.request(request);
+            return Arc::clone(&pool.home);
         }
         // A new target is rare (a reload): the time to let go of those that are gone.
         pools.retain(|_, pool| pool.target.strong_count() > 0);
-        let pool = pools.entry(key).or_insert_with(|| Pool::new(&self.connect, target));
-        pool.client.request(request)
+        let home = Home::new(target.settings());
+        let pool = Pool { target: Arc::downgrade(target), home: Arc::clone(&home) };
+        pools.insert(key, pool);
+        home
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Pools<S> {
+    fn by_target(&self) -> MutexGuard<'_, HashMap<usize, Pool<S>>> {
+        self.by_target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that connections which nobody uses are hung up, for as long as there are any.
+    fn keep_swept(self: &Arc<Self>, idle_timeout: Duration) {
+        if self.is_swept.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let pools = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                sleep(idle_timeout).await;
+                let Some(pools) = pools.upgrade() else { return };
+                if !pools.sweep() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// False when there is nothing left to sweep, until a connection is opened.
+    fn sweep(&self) -> bool {
+        let homes: Vec<_> = self.by_target().values().map(|pool| Arc::clone(&pool.home)).collect();
+        homes.iter().for_each(|home| home.sweep());
+        let is_any_left = homes.iter().any(|home| !home.is_empty());
+        self.is_swept.store(is_any_left, Ordering::Relaxed);
+        is_any_left
     }
 }
 
@@ -192,31 +251,40 @@ impl<C: Connect> fmt::Debug for Client<C> {
     }
 }
 
-fn sorted(
-    target: &Target,
-    result: Result<Response<Incoming>, legacy::Error>,
-) -> Result<Response<Incoming>, CallFailed> {
-    result.map_err(|error| CallFailed::from_client(error, head_size_max(target.settings())))
+/// The request as the target is sent it: its own host, and the path as the whole URL.
+fn prepared(target: &Target, request: Request<Body>) -> (Parts, Body) {
+    let (mut head, body) = request.into_parts();
+    head.version = Version::HTTP_11;
+    let path = head.uri.into_parts().path_and_query;
+    head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    head.headers.insert(header::HOST, target.host_header());
+    (head, body)
 }
 
-impl<C: Connect> Pool<C> {
-    fn new(connect: &Arc<C>, target: &Arc<Target>) -> Self {
-        let settings = target.settings();
-        let weak = Arc::downgrade(target);
-        let dial = Dial { connect: Arc::clone(connect), target: Weak::clone(&weak) };
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(settings.idle_timeout)
-            .pool_max_idle_per_host(settings.idle_connections_max)
-            .http1_max_buf_size(head_size_max(settings))
-            .set_host(false)
-            .build(dial);
-        Self { target: weak, client }
+/// The answer with its body, which holds permit and connection; one without a body holds nothing.
+async fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    response: Response<Incoming>,
+    wire: Box<Wire<S>>,
+    permit: Permit,
+    read_timeout: Duration,
+) -> Response<Body> {
+    if !response.body().is_end_stream() {
+        return response.map(|body| ServiceBody::new(body, wire, permit, read_timeout).into());
     }
+    let mut wire = Some(wire);
+    poll_fn(|context| {
+        wire.take().into_iter().for_each(|wire| wire.go_home(context));
+        Poll::Ready(())
+    })
+    .await;
+    response.map(|_| Body::empty())
 }
 
-/// The client library allows no buffer below this.
+fn sorted(target: &Target, error: hyper::Error) -> CallFailed {
+    CallFailed::from_hyper(error, head_size_max(target.settings()))
+}
+
+/// The HTTP library allows no buffer below this.
 fn head_size_max(settings: &TargetSettings) -> usize {
     settings.head_size_max.max(8_192)
 }
@@ -231,20 +299,22 @@ struct Replay {
 
 impl Replay {
     /// `None` for a method that is not idempotent: it may have been carried out.
-    fn of(head: &Parts, body: &Full<Bytes>) -> Option<Box<Self>> {
-        head.method.is_idempotent().then(|| {
+    fn of(request: &Request<Body>) -> Option<Box<Self>> {
+        let Body::Full(body) = request.body() else { return None };
+        request.method().is_idempotent().then(|| {
             Box::new(Self {
-                method: head.method.clone(),
-                uri: head.uri.clone(),
-                headers: head.headers.clone(),
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                headers: request.headers().clone(),
                 body: body.clone(),
             })
         })
     }
 }
 
-impl From<Replay> for Request<Body> {
-    fn from(replay: Replay) -> Self {
+impl From<Box<Replay>> for Request<Body> {
+    fn from(replay: Box<Replay>) -> Self {
+        let replay = *replay;
         let mut request = Self::new(Body::Full(replay.body));
         *request.method_mut() = replay.method;
         *request.uri_mut() = replay.uri;
@@ -276,41 +346,5 @@ impl HttpBody for UntilSent {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// Opens connections to one target for the client library.
-struct Dial<C> {
-    connect: Arc<C>,
-    target: Weak<Target>,
-}
-
-impl<C> Clone for Dial<C> {
-    fn clone(&self) -> Self {
-        Self { connect: Arc::clone(&self.connect), target: Weak::clone(&self.target) }
-    }
-}
-
-impl<C: Connect> tower::Service<Uri> for Dial<C> {
-    type Response = TokioIo<ServiceStream<C::Stream>>;
-    type Error = BodyError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BodyError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let dial = self.clone();
-        Box::pin(async move {
-            let target =
-                dial.target.upgrade().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-            let limit = target.settings().connect_timeout;
-            let stream = timeout(limit, dial.connect.connect(&target))
-                .await
-                .map_err(|_| ConnectTimedOut(limit))??;
-            target.count_connection();
-            Ok(TokioIo::new(ServiceStream::new(stream)))
-        })
     }
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use hyper_util::client::legacy;
 
 use crate::body::{BodyError, BodyRefused, ReadTimedOut};
 use crate::error::Refusal;
@@ -45,22 +44,15 @@ pub enum CallFailed {
 }
 
 impl CallFailed {
-    /// Sorts what the client library says. `head_size_max` is what heads were held against.
-    pub(super) fn from_client(error: legacy::Error, head_size_max: usize) -> Self {
-        if error.is_connect() {
-            return match cause::<ConnectTimedOut>(&error) {
-                Some(ConnectTimedOut(limit)) => Self::ConnectTimedOut(*limit),
-                None => Self::Unreachable(error.into()),
-            };
-        }
+    /// Sorts what the HTTP library says. `head_size_max` is what heads were held against.
+    pub(super) fn from_hyper(error: hyper::Error, head_size_max: usize) -> Self {
         if let Some(refused) = BodyRefused::find(&error) {
             return Self::BodyRefused(refused);
         }
-        match cause::<hyper::Error>(&error) {
-            Some(cause) if cause.is_parse_too_large() => Self::TooLarge(head_size_max),
-            Some(cause) if cause.is_user() => Self::BodyBroken(error.into()),
-            _ => Self::Broken(error.into()),
+        if error.is_parse_too_large() {
+            return Self::TooLarge(head_size_max);
         }
+        if error.is_user() { Self::BodyBroken(error.into()) } else { Self::Broken(error.into()) }
     }
 
     /// Sorts why a body ended early.
@@ -77,14 +69,9 @@ impl CallFailed {
 }
 
 /// Whether a reused connection ended before the first byte of the answer.
-pub(super) fn died_unanswered(error: &legacy::Error) -> bool {
+pub(super) fn died_unanswered(error: &hyper::Error) -> bool {
     cause::<DiedUnanswered>(error).is_some()
 }
-
-/// The connection was not open in time: how the connector tells the client.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection was not open after {0:?}")]
-pub(super) struct ConnectTimedOut(pub(super) Duration);
 
 /// The first of an error and its causes that is an `E`. An I/O error hides its own cause, not
 /// only what is behind it.

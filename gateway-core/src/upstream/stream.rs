@@ -8,7 +8,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A reused connection ended between a request and the first byte of its answer.
@@ -92,11 +91,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ServiceStream<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(context)
-    }
-}
-
-impl<S> Connection for ServiceStream<S> {
-    fn connected(&self) -> Connected {
-        Connected::new()
     }
 }

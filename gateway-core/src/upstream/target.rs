@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
+use http::uri::{Authority, Parts, Scheme, Uri};
 
 use crate::permit::{Permit, Permits};
 
@@ -160,16 +160,6 @@ impl Target {
     /// The value of `Host`; shares its bytes.
     pub(super) fn host_header(&self) -> HeaderValue {
         self.host_header.clone()
-    }
-
-    /// The URL of a path at this target. Copies no text.
-    pub(super) fn uri(&self, path: Option<PathAndQuery>) -> Uri {
-        let mut parts = Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-        // Cannot fail with all three parts; if it did, an empty URL is refused by the client.
-        Uri::from_parts(parts).unwrap_or_default()
     }
 }
 

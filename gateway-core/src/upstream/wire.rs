@@ -1,0 +1,142 @@
+//! One HTTP/1.1 connection to a service, driven by whoever uses it.
+//!
+//! No task stands behind it: the call that sends a request over it, and then the answer's body,
+//! move its bytes. When the answer has ended it goes home, to be used again; an unused connection
+//! is not watched, so one that has died is found out when it is taken out.
+//!
+//! Invariants
+//! - It carries one request at a time, and goes home only when it is ready for the next.
+//! - Whoever drops it hangs up.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use crate::body::{Body, Drive};
+use crate::upstream::stream::ServiceStream;
+use crate::upstream::target::TargetSettings;
+
+/// A connection.
+pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    sender: http1::SendRequest<Body>,
+    connection: http1::Connection<TokioIo<ServiceStream<S>>, Body>,
+    home: Weak<Home<S>>,
+    is_over: bool,
+    /// Whether it has carried a request before.
+    pub(super) is_reused: bool,
+}
+
+/// The unused connections to one target, the latest last.
+pub(super) struct Home<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    unused: Mutex<Vec<(Instant, Box<Wire<S>>)>>,
+    settings: TargetSettings,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
+    pub(super) fn new(settings: &TargetSettings) -> Arc<Self> {
+        Arc::new(Self { unused: Mutex::default(), settings: settings.clone() })
+    }
+
+    fn unused(&self) -> MutexGuard<'_, Vec<(Instant, Box<Wire<S>>)>> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that was used last, if one is still good.
+    pub(super) fn take(&self, context: &mut Context<'_>) -> Option<Box<Wire<S>>> {
+        loop {
+            let (_, mut wire) = self.unused().pop()?;
+            // Reads what has come in the meantime: an end, or bytes that nobody asked for.
+            if wire.poll_drive(context).is_pending() && wire.sender.is_ready() {
+                return Some(wire);
+            }
+        }
+    }
+
+    fn put(&self, wire: Box<Wire<S>>) {
+        let mut unused = self.unused();
+        if unused.len() < self.settings.idle_connections_max {
+            unused.push((Instant::now(), wire));
+        }
+    }
+
+    /// Hangs up on those that nobody has used for too long.
+    pub(super) fn sweep(&self) {
+        let idle_timeout = self.settings.idle_timeout;
+        let old: Vec<_> = {
+            let mut unused = self.unused();
+            let is_old = |(since, _): &mut (Instant, _)| since.elapsed() >= idle_timeout;
+            unused.extract_if(.., is_old).collect()
+        };
+        // Not while the list is locked.
+        drop(old);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.unused().is_empty()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
+    /// Makes ready for HTTP what has just been opened.
+    pub(super) async fn open(
+        stream: S,
+        home: &Arc<Home<S>>,
+        head_size_max: usize,
+    ) -> Result<Box<Self>, hyper::Error> {
+        let io = TokioIo::new(ServiceStream::new(stream));
+        let mut builder = http1::Builder::new();
+        let (sender, connection) = builder.max_buf_size(head_size_max).handshake(io).await?;
+        let home = Arc::downgrade(home);
+        Ok(Box::new(Self { sender, connection, home, is_over: false, is_reused: false }))
+    }
+
+    /// Sends a request and waits for the head of its answer. A request of which nothing was sent
+    /// comes back with the error.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        poll_fn(|context| {
+            // Twice: what the connection brings is there at once, and its end is an answer too.
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(answer);
+            }
+            self.is_over = self.is_over || Pin::new(&mut self.connection).poll(context).is_ready();
+            answer.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Home, now that the answer has ended; or hangs up where it is not ready for another.
+    pub(super) fn go_home(mut self: Box<Self>, context: &mut Context<'_>) {
+        let is_good = self.poll_drive(context).is_pending() && self.sender.is_ready();
+        if let (true, Some(home)) = (is_good, self.home.upgrade()) {
+            self.is_reused = true;
+            home.put(self);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Wire<S> {
+    fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.is_over && Pin::new(&mut self.connection).poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.is_over = true;
+        Poll::Ready(())
+    }
+
+    fn release(self: Box<Self>, context: &mut Context<'_>) {
+        self.go_home(context);
+    }
+}
