@@ -18,3 +18,4 @@ mod partner;
 mod pipeline;
 mod push_tokens;
 mod tidy;
+mod tutorial;
