@@ -74,8 +74,8 @@ pub struct ViewSource {
     pub has_meta: bool,
     /// The names of the path parameters of the view's route, in the order of its pattern.
     pub params: Vec<Box<str>>,
-    /// Whether the route's method is safe: `GET`.
-    pub is_safe: bool,
+    /// Whether a request that only reads, a `GET`, can reach the view.
+    pub takes_safe_methods: bool,
 }
 
 /// What one gateway shows of an aggregate.
@@ -96,9 +96,9 @@ impl View {
     /// shown, path parameters that the route does not have.
     pub fn compile(source: &ViewSource, plan: Arc<Plan>) -> Result<Self, Vec<PlanError>> {
         let mut errors = missing_params(source, &plan);
-        if plan.has_write() && source.is_safe {
-            let reason = "must not be a GET: the aggregate holds a write";
-            errors.push(PlanError::at(&["views", &*source.name, "route"], "GET", reason));
+        if plan.has_write() && source.takes_safe_methods {
+            let reason = "must take no method that only reads: the aggregate holds a write";
+            errors.push(PlanError::at(&["views", &*source.name, "route"], "", reason));
         }
         let fields = shown_fields(source, &plan).map_err(|mut found| errors.append(&mut found));
         match fields {

@@ -95,7 +95,7 @@ pub struct Record {
 }
 
 /// What is known of an answer that is sent piece by piece only when its last piece is there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LateFacts {
     /// As in [`Record`].
     pub upstream_service: Option<Arc<str>>,

@@ -13,8 +13,8 @@ use http::{HeaderName, HeaderValue, header};
 use super::insert::{Inserted, insert};
 use super::judge::NULL;
 use super::merge::{Member, Policy, add, members, object};
+use super::plan::HeaderRule;
 use super::plan::place::Place;
-use super::plan::{HeaderRule, OnFailure};
 use super::projection::project_valid;
 use super::run::{Run, Slot};
 use super::status::Report;
@@ -53,54 +53,58 @@ impl Run<'_> {
     /// The answer's members, those that claim one place settled.
     pub(super) fn members(&self) -> Vec<Member<'_>> {
         let mut all: Vec<Member<'_>> = Vec::with_capacity(self.slots.len());
+        // Names under which there is nothing yet but the null of a part without a value.
+        let mut vacant: Vec<&[u8]> = Vec::new();
         let is_there = |slot: &Slot<'_>| slot.is_shown && slot.is_done();
         for (place, slot) in self.slots.iter().enumerate().filter(|(_, slot)| is_there(slot)) {
-            let added = match &slot.part.place {
-                Place::Into { .. } => Ok(()),
-                Place::Member { policy, .. } => {
-                    let value = self.shown_value(place).to_vec().into();
-                    add(&mut all, &slot.part.key, value, *policy)
+            let brought = match &slot.part.place {
+                Place::Into { .. } => continue,
+                Place::Root { .. } => self.root_members(place),
+                Place::Member { .. } => {
+                    vec![(&*slot.part.key, self.shown_value(place).to_vec().into())]
                 }
-                Place::Root { policy } => self.add_root(place, *policy, &mut all),
             };
-            // Values have been validated when they landed.
-            debug_assert!(added.is_ok(), "valid values are put together");
+            let has_value = self.values.get(place).is_some_and(|value| !value.is_empty());
+            for (key, value) in brought {
+                let is_vacant = vacant.contains(&key);
+                let is_new = !all.iter().any(|(known, _)| *known == key);
+                let policy = match slot.part.place.policy() {
+                    _ if is_vacant => Policy::Last,
+                    _ if !has_value && slot.part.yields => Policy::First,
+                    policy => policy,
+                };
+                if is_new && !has_value {
+                    vacant.push(key);
+                } else if has_value {
+                    vacant.retain(|vacant| *vacant != key);
+                }
+                let added = add(&mut all, key, value, policy);
+                // Values have been validated when they landed.
+                debug_assert!(added.is_ok(), "valid values are put together");
+            }
         }
         all
     }
 
-    /// The members that one part brings into the answer.
+    /// The members that one part brings into the answer: its value's, or itself where that is no
+    /// object.
     pub(super) fn root_members(&self, place: usize) -> Vec<Member<'_>> {
-        let mut members = Vec::new();
-        let added = self.add_root(place, Policy::First, &mut members);
-        debug_assert!(added.is_ok(), "the value was validated when it landed");
-        members
-    }
-
-    /// Members of the value become the answer's; what is no object stands under the part's name.
-    fn add_root<'a>(
-        &'a self,
-        place: usize,
-        policy: Policy,
-        all: &mut Vec<Member<'a>>,
-    ) -> Result<(), super::json_scan::NotJson> {
         let (Some(value), Some(slot)) = (self.values.get(place), self.slots.get(place)) else {
-            return Ok(());
+            return Vec::new();
         };
         match value.first() {
             Some(b'{') => {
-                for (key, value) in members(value)? {
+                let shown = |(key, value): Member<'_>| {
                     let name = super::values::name_of(key);
-                    if let Some(fields) = self.fields.child(&name) {
-                        let shown = project_valid(&Bytes::copy_from_slice(&value), fields);
-                        add(all, key, Cow::Owned(shown.to_vec()), policy)?;
-                    }
-                }
-                Ok(())
+                    let fields = self.fields.child(&name).filter(|_| name != "_meta")?;
+                    let shown = project_valid(&Bytes::copy_from_slice(&value), fields);
+                    Some(Cow::Owned::<[u8]>(shown.to_vec()))
+                };
+                let members = members(value).unwrap_or_default().into_iter();
+                members.filter_map(|(key, value)| Some((key, shown((key, value))?))).collect()
             }
-            None => Ok(()),
-            Some(_) if **value == *b"null" => Ok(()),
-            Some(_) => add(all, &slot.part.key, value.to_vec().into(), policy),
+            Some(_) if **value != *b"null" => vec![(&slot.part.key, value.to_vec().into())],
+            _ => Vec::new(),
         }
     }
 
@@ -130,13 +134,13 @@ impl Run<'_> {
                 continue;
             }
             let own = self.values.get(number).filter(|value| !value.is_empty());
-            let values = match (&slot.items, own, &slot.part.on_failure) {
-                (Some(items), Some(_), _) => Inserted::Each(&items.results),
-                (_, Some(value), _) => Inserted::One(value),
-                (_, None, OnFailure::Value(value)) => Inserted::One(value),
-                (_, None, _) => Inserted::One(&NULL),
+            let values = match (&slot.items, own) {
+                (Some(items), Some(_)) => Inserted::Each(&items.results),
+                (_, Some(value)) => Inserted::One(value),
+                (_, None) => Inserted::One(&NULL),
             };
-            if let Ok(inserted) = insert(&whole, path, name, values, *policy) {
+            let policy = if own.is_none() && slot.part.yields { Policy::First } else { *policy };
+            if let Ok(inserted) = insert(&whole, path, name, values, policy) {
                 whole = inserted.into();
             }
         }

@@ -51,6 +51,8 @@ pub enum AggregateFailed {
         reason: Reason,
         /// The binding: `query.id`.
         input: Box<str>,
+        /// What was known of the parts, where any had been called.
+        report: Option<Box<Report>>,
     },
     /// No part that the view shows was delivered.
     #[error("all parts failed")]
@@ -82,10 +84,8 @@ impl AggregateFailed {
             Self::Part { report, .. } | Self::AllParts(report) | Self::TooLarge { report, .. } => {
                 Some(report)
             }
-            Self::Input { .. }
-            | Self::InvalidBody
-            | Self::InvalidFields(_)
-            | Self::UnknownField(_) => None,
+            Self::Input { report, .. } => report.as_deref(),
+            Self::InvalidBody | Self::InvalidFields(_) | Self::UnknownField(_) => None,
         }
     }
 
@@ -191,7 +191,7 @@ impl Refusal for AggregateFailed {
                 add("part", part);
                 add("reason", reason.as_str());
             }
-            Self::Input { part, reason, input } => {
+            Self::Input { part, reason, input, .. } => {
                 add("part", part);
                 add("reason", reason.as_str());
                 add("input", input);

@@ -34,6 +34,7 @@ pub(super) fn judge(
         return Err(PartFailure { reason: Reason::Status(status), retry_after });
     }
     let json = if body.is_empty() {
+        part.recipe.contract.check(&NULL, user_id)?;
         NULL
     } else {
         part.recipe.value(body, plan.caps.part_size_max, user_id, shown)?

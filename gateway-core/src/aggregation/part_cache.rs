@@ -28,7 +28,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use tokio::time::timeout;
+
 use super::caller::PartFailure;
+use super::status::Reason;
 use crate::clock::{Clock, Moment};
 
 use self::flight::{Flights, Landed};
@@ -45,6 +48,29 @@ pub struct CacheRule {
     pub stale_if_error: Duration,
     /// For everybody; else only for whom it was fetched.
     pub is_shared: bool,
+}
+
+impl Reason {
+    /// Whether the last good value may stand in: the service could not answer, or did not answer
+    /// properly (RFC 5861 §4). What it refuses, it refuses.
+    const fn lets_stale_stand_in(self) -> bool {
+        match self {
+            Self::Refused
+            | Self::Reset
+            | Self::Timeout
+            | Self::TooLarge
+            | Self::Unparsable
+            | Self::Contract
+            | Self::Unavailable => true,
+            Self::Status(status) => matches!(status.as_u16(), 500 | 502 | 503 | 504),
+            _ => false,
+        }
+    }
+
+    /// Whether what was kept must not be shown any more: it is gone, or no longer for this caller.
+    const fn revokes(self) -> bool {
+        matches!(self, Self::Status(status) if matches!(status.as_u16(), 401 | 403 | 404 | 410))
+    }
 }
 
 /// A part's value as it is kept: validated, converted and shaped.
@@ -132,6 +158,10 @@ impl Kept {
         parts.iter().any(|known| **known == *part)
     }
 
+    fn parts(&self) -> Vec<Arc<str>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn note(&self, part: &Arc<str>) {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         if !parts.contains(part) {
@@ -168,6 +198,8 @@ pub(super) struct Wanted {
     pub(super) rule: CacheRule,
     /// `dashboard.usage`
     pub(super) part: Arc<str>,
+    /// How long there is time to wait for it.
+    pub(super) time_left: Duration,
 }
 
 /// A value, or why there is none; and what the cache had to do with it.
@@ -210,7 +242,7 @@ impl PartCache {
         let (result, used) = self.fetch(wanted, clock, fetch).await;
         let stale = kept.filter(|kept| now.since(kept.since) < rule.ttl + rule.stale_if_error);
         match (result, stale) {
-            (Err(_), Some(kept)) => {
+            (Err(failure), Some(kept)) if failure.reason.lets_stale_stand_in() => {
                 let ttl = seconds_left(rule.ttl, now.since(kept.since)).min(-1);
                 (Ok(kept.value.clone()), CacheUse::StaleIfError(ttl))
             }
@@ -233,12 +265,36 @@ impl PartCache {
             let is_fresh = clock.now().since(kept.since) < wanted.rule.ttl;
             is_fresh.then(|| Landed { result: Ok(kept.value.clone()), is_kept: true })
         };
-        let (is_first, boarded) = self.flights.join_or_start(&wanted.key, recheck, || {
+        let mut fetch = Some(fetch);
+        let flight = (&wanted.key, &wanted.part);
+        let (is_first, boarded) = self.flights.join_or_start(flight, recheck, || {
             let (cache, clock) = (Arc::clone(self), clock.clone());
-            (fetch(), cache.keep_of(&wanted, clock))
+            (fetch.take().map(|fetch| fetch()), cache.keep_of(&wanted, clock))
         });
-        let Landed { result, is_kept } = boarded.landed().await;
-        (result, if is_first { CacheUse::Miss { is_kept } } else { CacheUse::Collapsed })
+        // Another's flight may have more time than this answer.
+        let Ok(landed) = timeout(wanted.time_left, boarded.landed()).await else {
+            let used =
+                if is_first { CacheUse::Miss { is_kept: false } } else { CacheUse::Collapsed };
+            return (Err(Reason::Timeout.into()), used);
+        };
+        let Landed { result, is_kept } = landed;
+        if is_first {
+            return (result, CacheUse::Miss { is_kept });
+        }
+        if is_kept && let Some(kept) = self.kept.get(&wanted.key) {
+            kept.note(&wanted.part);
+        }
+        match result {
+            // What turned out to be personal is not for all who waited along.
+            Ok(value) if wanted.rule.is_shared && !value.may_be_kept => {
+                let own = match fetch.take() {
+                    Some(fetch) => fetch().await,
+                    None => Ok(value),
+                };
+                (own, CacheUse::Miss { is_kept: false })
+            }
+            result => (result, CacheUse::Collapsed),
+        }
     }
 
     /// Fetches in the background, unless that is under way.
@@ -246,9 +302,9 @@ impl PartCache {
     where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
     {
-        self.flights.start_unless_under_way(&wanted.key, || {
+        self.flights.start_unless_under_way((&wanted.key, &wanted.part), || {
             let (cache, clock) = (Arc::clone(self), clock.clone());
-            (fetch(), cache.keep_of(wanted, clock))
+            (Some(fetch()), cache.keep_of(wanted, clock))
         });
     }
 
@@ -260,24 +316,38 @@ impl PartCache {
     ) -> impl FnOnce(&Result<Value, PartFailure>) -> bool + Send + 'static {
         let Wanted { key, part, .. } = wanted.clone();
         move |result| {
-            let Ok(value) = result else { return false };
-            if value.may_be_kept {
-                let parts = Mutex::new(vec![part]);
-                let kept = Kept { value: value.clone(), since: clock.now(), parts };
-                self.kept.insert(key, Arc::new(kept));
-            } else {
-                // What was kept is no longer what the service wants to be kept.
-                self.kept.remove(&key);
-            }
-            value.may_be_kept
+            let value = match result {
+                Ok(value) if value.may_be_kept => value,
+                Ok(_) => {
+                    // What was kept is no longer what the service wants to be kept.
+                    self.kept.remove(&key);
+                    return false;
+                }
+                Err(failure) => {
+                    if failure.reason.revokes() {
+                        self.kept.remove(&key);
+                    }
+                    return false;
+                }
+            };
+            let mut value = value.clone();
+            // A cookie is set once, and not by every answer that is shown again.
+            value.headers.retain(|(name, _)| *name != header::SET_COOKIE);
+            let known = self.kept.get(&key);
+            let parts = known.map(|known| known.parts()).unwrap_or_default();
+            let kept = Kept { value, since: clock.now(), parts: Mutex::new(parts) };
+            kept.note(&part);
+            self.kept.insert(key, Arc::new(kept));
+            true
         }
     }
 
     /// Removes answers; calls for them that are under way will not be kept, and refreshes end.
     /// How many were removed.
     pub fn purge(&self, purge: Purge<'_>) -> usize {
-        self.flights.forget(|key| match purge {
-            Purge::Part(_) | Purge::All => true,
+        self.flights.forget(|key, parts| match purge {
+            Purge::All => true,
+            Purge::Part(part) => parts.iter().any(|known| **known == *part),
             Purge::Call(call) => key.is_of_call(call),
             Purge::Identity(user_id) => key.is_of_user(user_id),
         });

@@ -62,6 +62,8 @@ pub(super) struct Part {
     /// The parts it reads, by number. A write waits for all others besides.
     pub(super) waits_for: Vec<usize>,
     pub(super) place: Place,
+    /// Whether it leaves its place to others where it has no value: `on_conflict` is said.
+    pub(super) yields: bool,
     /// The name under which it stands, as a JSON key with its quotes.
     pub(super) key: Box<[u8]>,
     pub(super) on_failure: OnFailure,

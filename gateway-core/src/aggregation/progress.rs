@@ -210,7 +210,11 @@ fn frame(run: &Run<'_>, done: usize) -> Option<Bytes> {
 fn data(run: &Run<'_>, place: usize) -> Bytes {
     let Some(slot) = run.slots.get(place) else { return Bytes::new() };
     if let Place::Root { .. } = slot.part.place {
-        return object(&run.root_members(place)).into();
+        // As they are in the answer, where another part may have settled a name.
+        let brought = run.root_members(place);
+        let all = run.members().into_iter();
+        let own = |(key, _): &super::merge::Member<'_>| brought.iter().any(|(own, _)| own == key);
+        return object(&all.filter(own).collect::<Vec<_>>()).into();
     }
     if run.plan.is_plain {
         return run.shown_value(place);

@@ -34,6 +34,7 @@ use super::fields::Fields;
 use super::items;
 use super::judge::NULL;
 use super::part_cache::{CacheUse, PartCache, Value, Whose};
+use super::plan::place::Place;
 use super::plan::{OnFailure, Plan};
 use super::status::{Outcome, Reason, Report};
 use super::template::Unfilled;
@@ -140,7 +141,21 @@ impl<'a> Run<'a> {
                 self.begin_ready(&mut done)?;
             }
         }
+        self.strip_homeless();
         self.check_any_delivered()
+    }
+
+    /// What was to stand in a part that is not there has no place, and is not delivered.
+    fn strip_homeless(&mut self) {
+        let is_missing: Vec<bool> = self.values.iter().map(Bytes::is_empty).collect();
+        for slot in &mut self.slots {
+            if let Place::Into { host, .. } = slot.part.place
+                && is_missing.get(host) == Some(&true)
+                && slot.outcome.is_delivered()
+            {
+                (slot.outcome, slot.reason) = (Outcome::Skipped, Some(Reason::MissingInput));
+            }
+        }
     }
 
     /// What became of the parts.
@@ -246,7 +261,10 @@ impl<'a> Run<'a> {
         let Unfilled { reason, input, is_client_s } = unfilled;
         match self.slots.get(place) {
             Some(slot) if slot.part.is_required() && is_client_s => {
-                Err(AggregateFailed::Input { part: slot.part.name.clone(), reason, input })
+                let part = slot.part.name.clone();
+                // Before anything was called there is nothing to report.
+                let report = (self.calls > 0).then(|| Box::new(self.report()));
+                Err(AggregateFailed::Input { part, reason, input, report })
             }
             _ => self.fail(place, reason.into()),
         }
@@ -254,15 +272,17 @@ impl<'a> Run<'a> {
 
     /// Takes what has landed; the part's number when it is done with it.
     fn land(&mut self, landing: Landing) -> Result<Option<usize>, AggregateFailed> {
-        let Landing { part: place, number, result, cache, started, landed, waited } = landing;
+        let Landing { part: place, number, result, cache, .. } = landing;
+        let Landing { started, landed, waited, is_called, .. } = landing;
+        self.calls += u32::from(is_called);
         if cache.is_none_or(|used| !matches!(used, CacheUse::Hit(_))) {
             let sent = landed.saturating_sub(waited.unwrap_or(landed.saturating_sub(started)));
             self.sent = Some(self.sent.map_or(sent, |first| first.min(sent)));
             self.landed = self.landed.max(landed);
-            self.calls += 1;
         }
         let Some(slot) = self.slots.get_mut(place) else { return Ok(None) };
         slot.note(started, landed, cache);
+        slot.is_called |= is_called;
         let Some(items) = &mut slot.items else {
             match result {
                 Ok(value) => self.deliver(place, value),
@@ -362,10 +382,12 @@ impl<'a> Run<'a> {
     }
 
     fn check_size(&self) -> Result<(), AggregateFailed> {
-        let values = self.values.iter().map(Bytes::len).sum::<usize>();
-        let items = self.slots.iter().filter_map(|slot| slot.items.as_ref());
+        let sizes = self.slots.iter().zip(&self.values).map(|(slot, value)| match &slot.items {
+            Some(items) => items.size(),
+            None => value.len(),
+        });
         let size_max = self.plan.caps.answer_size_max;
-        if values + items.map(items::Items::size).sum::<usize>() > size_max {
+        if sizes.sum::<usize>() > size_max {
             let report = Box::new(self.report());
             return Err(AggregateFailed::TooLarge { size_max, report });
         }

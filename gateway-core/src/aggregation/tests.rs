@@ -155,7 +155,7 @@ fn view(source: &PlanSource, fields: &str) -> View {
         drop: None,
         has_meta: false,
         params: vec!["id".into()],
-        is_safe: false,
+        takes_safe_methods: false,
     };
     let plan = Plan::compile(source, &|name| "abcdefs".find(name)).expect("a plan");
     View::compile(&view, Arc::new(plan)).expect("a view")
@@ -682,7 +682,7 @@ fn every_mistake_of_a_view_is_reported_under_its_key() {
             drop: None,
             has_meta: false,
             params: vec!["id".into()],
-            is_safe: true,
+            takes_safe_methods: true,
         };
         let errors = View::compile(&view, Arc::new(plan)).expect_err("mistakes");
         errors.iter().map(ToString::to_string).collect::<Vec<_>>()

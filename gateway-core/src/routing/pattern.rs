@@ -82,6 +82,14 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether a request that only reads can match it.
+    #[must_use]
+    pub fn takes_safe_methods(&self) -> bool {
+        self.methods.is_empty() || self.methods.iter().any(Method::is_safe)
+    }
+}
+
 /// The pattern as it was written.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,6 +27,8 @@ type Landing = watch::Receiver<Option<Landed>>;
 struct Flight {
     number: u64,
     landing: watch::Sender<Option<Landed>>,
+    /// The parts for which somebody waits.
+    parts: Vec<Arc<str>>,
     is_refresh: bool,
     task: Option<AbortHandle>,
 }
@@ -51,45 +53,48 @@ impl Flights {
     /// `recheck` looks whether one has landed since the caller looked; `prepare` gives the call, and what is done with its result before anybody is told.
     pub(super) fn join_or_start<F, K>(
         &self,
-        key: &PartKey,
+        (key, part): (&PartKey, &Arc<str>),
         recheck: impl FnOnce() -> Option<Landed>,
-        prepare: impl FnOnce() -> (F, K),
+        prepare: impl FnOnce() -> (Option<F>, K),
     ) -> (bool, Boarded)
     where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
         K: FnOnce(&Result<Value, PartFailure>) -> bool + Send + 'static,
     {
         let mut table = self.table();
-        if let Some(flight) = table.by_key.get(key) {
+        if let Some(flight) = table.by_key.get_mut(key) {
+            if !flight.parts.contains(part) {
+                flight.parts.push(Arc::clone(part));
+            }
             return (false, Boarded::Waiting(flight.landing.subscribe()));
         }
         if let Some(landed) = recheck() {
             return (false, Boarded::Landed(landed));
         }
-        (true, Boarded::Waiting(self.start(&mut table, key, false, prepare())))
+        (true, Boarded::Waiting(self.start(&mut table, (key, part), false, prepare())))
     }
 
     /// Starts a flight for which nobody waits, unless there is one.
     pub(super) fn start_unless_under_way<F, K>(
         &self,
-        key: &PartKey,
-        prepare: impl FnOnce() -> (F, K),
+        (key, part): (&PartKey, &Arc<str>),
+        prepare: impl FnOnce() -> (Option<F>, K),
     ) where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
         K: FnOnce(&Result<Value, PartFailure>) -> bool + Send + 'static,
     {
         let mut table = self.table();
         if !table.by_key.contains_key(key) {
-            drop(self.start(&mut table, key, true, prepare()));
+            drop(self.start(&mut table, (key, part), true, prepare()));
         }
     }
 
     fn start<F, K>(
         &self,
         table: &mut Table,
-        key: &PartKey,
+        (key, part): (&PartKey, &Arc<str>),
         is_refresh: bool,
-        (call, keep): (F, K),
+        (call, keep): (Option<F>, K),
     ) -> Landing
     where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
@@ -101,6 +106,7 @@ impl Flights {
         let entry = Entry { flights: self.clone(), key: key.clone(), number };
         let told = sender.clone();
         let task = tokio::spawn(async move {
+            let Some(call) = call else { return };
             let result = tokio::select! {
                 result = call => result,
                 () = entry.deserted(&told), if !is_refresh => return,
@@ -111,16 +117,17 @@ impl Flights {
             told.send_replace(Some(Landed { result, is_kept }));
         });
         let task = Some(task.abort_handle());
-        let flight = Flight { number, landing: sender, is_refresh, task };
+        let parts = vec![Arc::clone(part)];
+        let flight = Flight { number, landing: sender, parts, is_refresh, task };
         table.by_key.insert(key.clone(), flight);
         landing
     }
 
     /// Lets no later request join these flights, and none of them be kept. Refreshes end.
-    pub(super) fn forget(&self, is_meant: impl Fn(&PartKey) -> bool) {
+    pub(super) fn forget(&self, is_meant: impl Fn(&PartKey, &[Arc<str>]) -> bool) {
         let mut table = self.table();
         table.by_key.retain(|key, flight| {
-            let stays = !is_meant(key);
+            let stays = !is_meant(key, &flight.parts);
             if let (false, true, Some(task)) = (stays, flight.is_refresh, &flight.task) {
                 task.abort();
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::place::Place;
 use super::{OnFailure, Part, Plan};
 use crate::aggregation::View;
+use crate::aggregation::fields::Fields;
 use crate::aggregation::part_cache::CacheRule;
 
 /// Writes what a view does with a request: its calls, in which order, and what it shows.
@@ -30,8 +31,7 @@ pub fn explain(view: &View, out: &mut dyn fmt::Write) -> fmt::Result {
     }
     writeln!(out, "\nshows")?;
     for name in view.fields().names() {
-        let below = view.fields().child(name).map(ToString::to_string).unwrap_or_default();
-        let below = if below == "*" { "everything".to_owned() } else { below };
+        let below = view.fields().child(name).map_or_else(|| "not shown".to_owned(), shown);
         writeln!(out, "  {name}: {below}")?;
     }
     if view.fields().shows_others() {
@@ -137,6 +137,25 @@ impl Plan {
     }
 }
 
+/// What is shown of a value, with its limits and what is dropped.
+fn shown(fields: &Fields) -> String {
+    let mut words = Vec::new();
+    if let Some(limit) = fields.limit() {
+        words.push(format!("at most {limit}"));
+    }
+    if fields.shows_others() {
+        words.push("everything".to_owned());
+    }
+    for name in fields.names() {
+        words.push(match fields.child(name) {
+            None => format!("not {name}"),
+            Some(below) if below.shows_everything() && below.limit().is_none() => name.to_owned(),
+            Some(below) => format!("{name}({})", shown(below)),
+        });
+    }
+    words.join(", ")
+}
+
 fn cache(rule: CacheRule) -> String {
     let mut text = format!("for {}", length(rule.ttl));
     for (length_of, why) in [
@@ -166,4 +185,80 @@ fn key(part: &Part, rule: CacheRule) -> String {
 /// A length as configuration writes it.
 fn length(length: Duration) -> String {
     shared_config::units::Duration::of(length).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::aggregation::ViewSource;
+    use crate::aggregation::plan::{BatchSource, CacheSource, Need, PartSource};
+    use crate::aggregation::testing::{aggregate, part};
+
+    #[test]
+    fn a_plan_says_what_a_request_would_do() {
+        let source = aggregate(vec![
+            PartSource { need: Some(Need::Required), ..part("profile", "GET u:/users/{path.id}") },
+            PartSource {
+                for_each: Some("links.items".into()),
+                batch: Some(BatchSource { size: 50, key: "id".into(), from: None }),
+                into: Some("links.items.clicks".into()),
+                deadline: Some(Duration::from_millis(1_500)),
+                ..part("clicks", "GET a:/links?ids={items.id}")
+            },
+            PartSource {
+                cache: Some(CacheSource {
+                    ttl: Duration::from_secs(30),
+                    stale_while_revalidate: Duration::from_secs(300),
+                    stale_if_error: Duration::ZERO,
+                    is_shared: true,
+                }),
+                headers: vec![("Accept-Language".into(), "{header.accept-language|en}".into())],
+                ..part("links", "GET l:/links")
+            },
+            PartSource { fallback: Some("[]".into()), ..part("hidden", "GET u:/hidden") },
+        ]);
+        let plan = Plan::compile(&source, &|_| Some(0)).expect("a plan");
+        let view = ViewSource {
+            name: "v".into(),
+            fields: "profile,links".into(),
+            drop: Some("profile/email".into()),
+            limits: vec![("links/items".into(), 5)],
+            has_meta: true,
+            params: vec!["id".into()],
+            takes_safe_methods: true,
+        };
+        let view = View::compile(&view, Arc::new(plan)).expect("a view");
+        let mut text = String::new();
+        explain(&view, &mut text).expect("written");
+        assert_eq!(
+            text,
+            "\
+aggregate dashboard, answered within 800ms
+
+calls
+  1  profile: GET u:/users/{path.id}
+       deadline   what is left
+       on failure the answer fails
+  1  links: GET l:/links
+       deadline   what is left
+       on failure null
+       cache      for 30s, 5m more while a new one is fetched
+       key        everybody + GET l:/links + accept-language
+  2  clicks: GET a:/links?ids={items.id}
+       after      links
+       for each   links.items, 50 in one call, joined by id = id
+       deadline   1500ms
+       on failure null
+       stands     in links.items.clicks
+  –  hidden: not called, the view does not show it
+
+shows
+  links: everything, items(at most 5, everything)
+  profile: everything, not email
+  _meta: the report
+"
+        );
+    }
 }

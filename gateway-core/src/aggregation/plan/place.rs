@@ -38,6 +38,14 @@ impl Place {
         }
     }
 
+    pub(in crate::aggregation) const fn policy(&self) -> Policy {
+        match self {
+            Self::Member { policy, .. } | Self::Root { policy } | Self::Into { policy, .. } => {
+                *policy
+            }
+        }
+    }
+
     /// The place as people write it, to find two that are the same; `part` is the part's name.
     pub(super) fn text(&self, part: &str, names: &[&str]) -> String {
         match self {

@@ -128,6 +128,7 @@ fn two_parts_claim_one_place_only_by_a_policy() {
     );
     let deep = PartSource { on_conflict: Some(super::super::merge::Policy::Deep), ..into("list") };
     mistake(&deep, &[]);
+    mistake(&into("_meta"), &["into: must be another name: `_meta` is the report's"]);
     mistake(&into("none.x"), &["into: there is no part \"none\""]);
     mistake(&into("x.y"), &["into: must lead into a part that stands under its own name"]);
     let each = |place: &str| {

@@ -23,6 +23,8 @@ pub(super) struct Landing {
     pub(super) started: Duration,
     pub(super) landed: Duration,
     pub(super) waited: Option<Duration>,
+    /// Whether a service was called for it.
+    pub(super) is_called: bool,
 }
 
 /// The key of a call's answer, where it may be kept.
@@ -47,10 +49,19 @@ impl Flying<'_> {
     pub(super) async fn fly<C: Caller>(self, environment: &Environment<C>) -> Landing {
         let started = environment.clock.now();
         let (part, number, begun) = (self.job.part, self.job.number, self.begun);
+        let has_time = !self.time_left(started).is_zero();
         let (result, cache, waited) = self.result(environment, started).await;
+        let is_own = !matches!(cache, Some(CacheUse::Hit(_) | CacheUse::Collapsed));
+        let is_called = has_time && is_own;
         let landed = environment.clock.now().since(begun);
         let started = started.since(begun);
-        Landing { part, number, result, cache, started, landed, waited }
+        Landing { part, number, result, cache, started, landed, waited, is_called }
+    }
+
+    fn time_left(&self, now: Moment) -> Duration {
+        let left = self.due.since(now);
+        let own = self.plan.parts.get(self.job.part).and_then(|part| part.deadline);
+        own.map_or(left, |own| own.min(left))
     }
 
     async fn result<C: Caller>(
@@ -61,8 +72,7 @@ impl Flying<'_> {
         let Some(part) = self.plan.parts.get(self.job.part) else {
             return (Err(Reason::Unavailable.into()), None, None);
         };
-        let time_left = self.due.since(started);
-        let time_left = part.deadline.map_or(time_left, |own| own.min(time_left));
+        let time_left = self.time_left(started);
         if time_left.is_zero() {
             return (Err(Reason::Timeout.into()), None, None);
         }
@@ -75,12 +85,12 @@ impl Flying<'_> {
             size_max: self.plan.caps.part_size_max,
         };
         if let (Some(key), Some(rule)) = (self.key, part.cache) {
-            let wanted = Wanted { key, rule, part: Arc::clone(&part.label) };
+            let wanted = Wanted { key, rule, part: Arc::clone(&part.label), time_left };
             let (plan, place) = (self.plan, self.job.part);
             // Boxed: most parts have no cache, and all futures are as large as the largest.
             let got = cached(environment, (plan, place), wanted, self.user_id, call);
             let (result, used) = Box::pin(got).await;
-            return (result, used, None);
+            return (result, Some(used), None);
         }
         let answer = in_time(time_left, environment.caller.call(call)).await;
         let waited = answer.as_ref().ok().map(|answer| answer.waited);
@@ -97,7 +107,7 @@ async fn cached<C: Caller>(
     wanted: Wanted,
     user_id: Option<&IdentityText>,
     call: PartCall,
-) -> (Result<Value, PartFailure>, Option<CacheUse>) {
+) -> (Result<Value, PartFailure>, CacheUse) {
     let time_left = call.time_left;
     let fetch = || {
         let (plan, user_id) = (Arc::clone(plan), user_id.cloned());
@@ -108,12 +118,7 @@ async fn cached<C: Caller>(
             judge(&plan, part, answer, user_id.as_ref().map(IdentityText::as_str), None)
         }
     };
-    let got = environment.cache.get(wanted, &environment.clock, fetch);
-    // Another's flight may have more time than this answer.
-    match tokio::time::timeout(time_left, got).await {
-        Ok((result, used)) => (result, Some(used)),
-        Err(_elapsed) => (Err(Reason::Timeout.into()), None),
-    }
+    environment.cache.get(wanted, &environment.clock, fetch).await
 }
 
 /// Gives a call up when its time is over.

@@ -69,7 +69,6 @@ impl<'a> Slot<'a> {
     pub(super) fn note(&mut self, started: Duration, landed: Duration, cache: Option<CacheUse>) {
         let first = self.started.map_or(started, |first| first.min(started));
         self.started = Some(first);
-        self.is_called |= !matches!(cache, Some(CacheUse::Hit(_)));
         self.took = Some(landed.saturating_sub(first));
         // Of several calls, one that had to be made tells more than one that had not.
         self.cache = match (self.cache, cache) {

@@ -309,3 +309,92 @@ async fn check_visit(asking: &Asking, visit: &Visit) {
     let body: Value = serde_json::from_slice(&answered.expect("an answer").body).expect("JSON");
     assert_eq!(body["x"], json!(who), "{visit:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_old_answer_stands_in_for_what_cannot_be_had_and_not_for_what_is_refused() {
+    let with_stale = async |act: Act| {
+        let asking = Asking::of(cached("GET a:/x", RULE), counting());
+        asking.x("ada").await;
+        asking.pass(1_600).await;
+        asking.platform.does("x", act);
+        asking.x("ada").await
+    };
+    for act in [
+        fails(Reason::Reset),
+        fails(Reason::Refused),
+        fails(Reason::Timeout),
+        fails(Reason::Unavailable),
+        after(60_000, says("1")),
+        answers(503, ""),
+        says("{"),
+    ] {
+        assert_eq!(with_stale(act.clone()).await, "0 x;o=stale", "{act:?}");
+    }
+    for (act, reason) in [
+        (answers(401, ""), "status;status=401"),
+        (answers(403, ""), "status;status=403"),
+        (answers(404, ""), "status;status=404"),
+        (answers(429, ""), "status;status=429"),
+        (answers(302, ""), "redirect"),
+    ] {
+        assert_eq!(with_stale(act).await, format!("null x;o=failed;r={reason}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_caller_may_no_longer_see_is_not_kept_for_them() {
+    let asking = Asking::of(cached("GET a:/x", RULE), counting());
+    asking.x("ada").await;
+    asking.pass(1_100).await;
+    asking.platform.does("x", answers(403, ""));
+    assert_eq!(asking.x("ada").await, "0 x;o=stale", "the refresh learns of it");
+    asking.pass(20).await;
+    assert_eq!(asking.x("ada").await, "null x;o=failed;r=status;status=403");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_turns_out_to_be_personal_is_not_for_all_who_waited_along() {
+    let shared = CacheRule { is_shared: true, ..RULE };
+    let asking = Asking::of(cached("GET a:/x", shared), platform([("y", says("0"))]));
+    let count = Arc::new(AtomicUsize::new(0));
+    asking.platform.answers_by("x", move |_| {
+        let (delay, answer) = says(&count.fetch_add(1, Ordering::SeqCst).to_string());
+        let mut answer = answer.expect("an answer");
+        answer.headers.insert("cache-control", HeaderValue::from_static("private"));
+        (delay, Ok(answer))
+    });
+    let mut all = join_all(["ada", "bob", "eve"].map(|user| asking.x(user))).await;
+    all.sort_unstable();
+    assert_eq!(all, ["0 x;o=ok", "1 x;o=ok", "2 x;o=ok"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_aggregates_share_an_answer_and_each_shows_its_own_fields_of_it() {
+    let with_cookie = || {
+        let (delay, answer) = says("1");
+        let mut answer = answer.expect("an answer");
+        answer.headers.insert("set-cookie", HeaderValue::from_static("sid=secret"));
+        (delay, Ok(answer))
+    };
+    let view_of = |name: &str, cookies: &[&str]| {
+        let x = PartSource { cache: Some(RULE), ..part("x", "GET a:/x") };
+        let mut source = aggregate(vec![x, part("y", "GET b:/y")]);
+        source.aggregate = name.into();
+        source.set_cookies = cookies.iter().map(|&name| name.to_owned()).collect();
+        view(&source, "*")
+    };
+    let mut asking =
+        Asking::of(view_of("one", &["sid"]), platform([("x", with_cookie()), ("y", says("0"))]));
+    let headers = async |asking: &Asking| {
+        let answered = answer_to(&asking.view, &asking.environment, &principal("ada"), "").await;
+        answered.expect("an answer").headers.len()
+    };
+    assert_eq!(headers(&asking).await, 1);
+    assert_eq!(headers(&asking).await, 0, "a cookie is set once");
+    asking.view = view_of("other", &[]);
+    assert_eq!(headers(&asking).await, 0, "the other lists no cookie");
+    // Without such a list the answer is one for both, and a purge by either part takes it.
+    asking.view = view_of("third", &[]);
+    assert_eq!(asking.x("ada").await, "1 x;o=cached");
+    assert_eq!(asking.environment.cache.purge(Purge::Part("third.x")), 1);
+}

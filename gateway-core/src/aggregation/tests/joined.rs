@@ -260,3 +260,46 @@ async fn values_stand_where_they_are_put_and_conflicts_end_by_the_policy() {
     );
     assert_eq!(ask(root, "lang").await, r#"{"lang":"de"}"#);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_part_without_a_value_leaves_its_place_to_the_other_that_claims_it() {
+    use super::super::merge::Policy;
+    for policy in [Policy::First, Policy::Last, Policy::Deep, Policy::Concat] {
+        for (first, second, expected) in [
+            (says("1"), answers(500, ""), r#"{"x":1} "#),
+            (answers(500, ""), says("2"), r#"{"x":2} "#),
+        ] {
+            let second_part = PartSource {
+                into: Some("x".into()),
+                on_conflict: Some(policy),
+                ..part("y", "GET b:/")
+            };
+            let source = aggregate(vec![part("x", "GET a:/"), second_part]);
+            let platform = platform([("x", first), ("y", second)]);
+            let answered = shown(answer(&view(&source, "*"), &platform, "").await);
+            assert!(answered.starts_with(expected), "{policy:?}: {answered}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_without_a_place_is_no_answer() {
+    let clicks = PartSource { fallback: Some("0".into()), ..clicks(50) };
+    let source = aggregate(vec![list(), clicks]);
+    let platform = platform([("list", answers(500, ""))]);
+    let answered = shown(answer(&view(&source, "*"), &platform, "").await);
+    let expected = "502 all_parts_failed list;o=failed;r=status;status=500 \
+                    clicks;o=skipped;r=missing_input";
+    assert_eq!(answered, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_s_name_is_nobody_else_s() {
+    let root = PartSource { is_merged_into_root: true, ..part("root", "GET a:/") };
+    let mut view = view(&aggregate(vec![root]), "*");
+    view.has_meta = true;
+    let platform = platform([("root", says(r#"{"_meta":1,"a":2}"#))]);
+    let body = answer(&view, &platform, "").await.expect("an answer").body;
+    let body = String::from_utf8_lossy(&body).into_owned();
+    assert!(body.starts_with(r#"{"a":2,"_meta":{"completeness":1"#), "{body}");
+}

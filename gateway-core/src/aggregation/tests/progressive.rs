@@ -86,6 +86,16 @@ async fn where_a_value_stands_elsewhere_the_frame_says_where() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_root_part_brings_is_settled_as_in_the_whole_answer() {
+    let root = PartSource { is_merged_into_root: true, ..part("root", "GET a:/") };
+    let source = aggregate(vec![part("x", "GET b:/"), root]);
+    let platform = platform([("x", says("1")), ("root", after(20, says(r#"{"x":2,"a":3}"#)))]);
+    let events = events(&source, "*", &platform).await;
+    let frame = r#"{"part":"root","at":"/","outcome":"ok","data":{"x":1,"a":3}}"#;
+    assert_eq!(events[1].1, frame);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_required_part_that_fails_ends_the_answer_with_its_problem() {
     let platform = healthy();
     platform.does("profile", after(25, answers(500, "secret")));

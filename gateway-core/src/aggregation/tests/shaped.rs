@@ -36,6 +36,8 @@ async fn a_broken_contract_is_a_failure_with_its_name() {
     assert_eq!(ask(contract, "x(id),y", good).await, r#"{"x":{"id":1},"y":1} x;o=ok y;o=ok"#);
     let broken = ask(contract, "*", r#"{"id":1,"items":[{}]}"#).await;
     assert_eq!(broken, r#"{"x":null,"y":1} x;o=failed;r=contract y;o=ok"#);
+    let empty = ask(contract, "*", "").await;
+    assert_eq!(empty, r#"{"x":null,"y":1} x;o=failed;r=contract y;o=ok"#);
     let schema = |part: &mut PartSource| {
         part.schema = Some(json!({ "type": "object", "required": ["id"] }));
         part.fallback = Some("{}".into());
@@ -68,7 +70,7 @@ async fn what_a_view_drops_is_unknown_to_clients_too() {
         limits: Vec::new(),
         has_meta: false,
         params: Vec::new(),
-        is_safe: true,
+        takes_safe_methods: true,
     };
     let view = View::compile(&source, Arc::clone(&plan)).expect("a view");
     assert_eq!(

@@ -63,10 +63,11 @@ fn a_write_is_reached_by_no_get() {
         limits: Vec::new(),
         has_meta: false,
         params: Vec::new(),
-        is_safe: true,
+        takes_safe_methods: true,
     };
     let errors = View::compile(&source, Arc::new(plan.expect("a plan"))).expect_err("refused");
-    let reason = "views.new.route: must not be a GET: the aggregate holds a write";
+    let reason =
+        "views.new.route: must take no method that only reads: the aggregate holds a write";
     assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [reason]);
 }
 

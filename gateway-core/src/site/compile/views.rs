@@ -55,7 +55,7 @@ fn add_view<'a>(
         limits: view.limit.iter().map(|(path, limit)| (path.clone(), *limit)).collect(),
         has_meta: view.meta,
         params: pattern.parameters().to_vec(),
-        is_safe: view.route.starts_with("GET ") || view.route.starts_with("HEAD "),
+        takes_safe_methods: pattern.takes_safe_methods(),
     };
     let compiled = View::compile(&source, Arc::new(plan));
     let compiled = compiled.map_err(|errors| note(routes, &errors)).ok();

@@ -66,6 +66,7 @@ impl Compiling<'_> {
             waits_for: Vec::new(),
             key: key(place.as_ref()?, &part.name),
             place: place?,
+            yields: part.on_conflict.is_some(),
             on_failure: on_failure?,
             recipe: recipe?,
             cache: part.cache,
@@ -205,6 +206,9 @@ impl Compiling<'_> {
         let path = self.keep("into", text, parsed)?;
         let (way, name) = path.split_last()?;
         let Some((host, way)) = way.split_first() else {
+            if name == "_meta" {
+                self.add("into", text, "must be another name: `_meta` is the report's");
+            }
             return Some(Place::Member { name: Some(name.into()), policy });
         };
         let Some(host) = self.source.parts.iter().position(|part| part.name == host) else {
@@ -247,8 +251,10 @@ impl Compiling<'_> {
             note(self, "limit", path, parsed);
         }
         let text = format!(
-            "{}\n{:?}\n{:?}\n{:?}\n{shape:?}",
+            "{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{shape:?}",
             part.xml_to_json.is_some(),
+            self.source.response_headers,
+            self.source.set_cookies,
             part.required_fields,
             part.schema,
             part.owner,

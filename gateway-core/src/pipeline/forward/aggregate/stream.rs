@@ -121,9 +121,7 @@ impl Answer {
             failed.report().map(|report| note(&self.worker, &self.site, &self.aggregate, report));
         let refused = Refused::from(failed);
         let code = Some(refused.refusal().code());
-        if let Some(facts) = facts {
-            let _ = self.late.set(LateFacts { code, ..facts });
-        }
+        let _ = self.late.set(LateFacts { code, ..facts.unwrap_or_default() });
         let problem = refused.problem(&self.request_id).to_string();
         self.format.frame("error", format!("{{\"error\":{problem}}}").as_bytes())
     }
