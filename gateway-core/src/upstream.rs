@@ -2,7 +2,8 @@
 //! issuers' keys by [`key_source`].
 //!
 //! Read in this order: [`Target`] says where a service is and what it may take, [`Client`] calls
-//! it, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer whole.
+//! it over a `wire`, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
+//! whole.
 //!
 //! Invariants
 //! - A [`Target`] is shared by all cores, a [`Client`] and its connections belong to one core.
