@@ -1,13 +1,9 @@
-//! The dashboard over HTTP: what each view shows, and what it says when a service fails. The rules
-//! of composition themselves are tested in the core.
+//! The dashboard over HTTP: what each view shows, and with how many calls. The rules of composition
+//! themselves are tested in the core; what fails is in `part_failures`.
 
 use serde_json::{Value, json};
-use tests::harness::{Harness, json_of};
+use tests::harness::{Harness, field, json_of, part_status};
 use tests::platform::Service;
-
-fn status_of(answer: &reqwest::Response) -> String {
-    answer.headers()["aggregate-status"].to_str().expect("ASCII").to_owned()
-}
 
 #[tokio::test]
 async fn the_rich_view_shows_every_part_and_the_compact_one_what_it_names() {
@@ -27,57 +23,36 @@ async fn the_rich_view_shows_every_part_and_the_compact_one_what_it_names() {
 }
 
 #[tokio::test]
-async fn without_billing_the_usage_is_its_fallback_and_the_report_says_so() {
-    let harness = Harness::builder().without(Service::Billing).start().await;
+async fn twenty_links_get_their_clicks_by_one_call_and_their_owner_by_one_call() {
+    let harness = Harness::start().await;
     let answer = harness.web_get("/api/dashboard").await;
-    assert_eq!(answer.status(), 200);
-    assert!(answer.headers()["cache-control"].to_str().expect("ASCII").contains("no-store"));
-    let status = status_of(&answer);
-    assert!(status.contains("usage") && status.contains("fallback"), "{status}");
-    assert_eq!(json_of(answer).await["usage"], json!({ "plan": "unknown" }));
-    let line = harness.web.line_of("/api/dashboard").await;
-    assert_eq!(line["completeness"], json!(1.0), "a fallback counts as delivered");
-}
-
-#[tokio::test]
-async fn without_analytics_the_clicks_are_null_and_the_completeness_below_one() {
-    let harness = Harness::builder().without(Service::Analytics).start().await;
-    let answer = harness.web_get("/api/dashboard").await;
-    assert_eq!(answer.status(), 200);
+    let request_id = field(&answer, "x-request-id");
+    assert_eq!(field(&answer, "cache-control"), "private, no-cache", "{:?}", answer.headers());
+    assert_eq!(harness.calls_of(Service::Analytics, "/links"), 1);
+    let of_user = harness.calls_of(Service::User, "/users/4821");
+    assert_eq!(of_user, 2, "the profile, and the one owner of twenty links");
     let dashboard = json_of(answer).await;
-    assert_eq!(dashboard["summary"], Value::Null);
-    assert_eq!(dashboard["links"]["items"][0]["clicks"], Value::Null);
-    let line = harness.web.line_of("/api/dashboard").await;
-    assert_eq!(line["completeness"], json!(0.714), "two parts of seven");
-}
-
-#[tokio::test]
-async fn a_required_part_that_fails_fails_the_answer_without_the_services_words() {
-    let harness = Harness::start().await;
-    for (fault, status) in [
-        (r#"{"next":1,"status":404}"#, 404),
-        (r#"{"next":1,"status":500}"#, 502),
-        (r#"{"next":1,"garbage":true}"#, 502),
-        (r#"{"next":1,"hang":true}"#, 504),
-    ] {
-        harness.fault(Service::User, fault);
-        let answer = harness.mobile_get("/dashboard").await;
-        assert_eq!(answer.status(), status, "{fault}");
-        let problem = json_of(answer).await;
-        assert_eq!(problem["part"], "profile", "{fault}: {problem}");
-        assert!(problem["request_id"].is_string());
+    for link in dashboard["links"]["items"].as_array().expect("a list") {
+        let id = link["id"].as_str().expect("an id");
+        let alone = json_of(harness.mobile_get(&format!("/analytics/links/{id}")).await).await;
+        assert_eq!(link["clicks"], json!({ "id": id, "total": alone["total"] }));
+        assert_eq!(link["owner"], json!({ "id": 4821, "name": "Mara Lindqvist" }));
     }
+    let line = harness.web.line_with(&request_id).await;
+    assert_eq!((&line["attempts"], &line["completeness"]), (&json!(7), &json!(1.0)));
+    let services = line["upstream_service"].as_str().expect("services").split(',').count();
+    assert_eq!(services, 5, "{line}");
 }
 
 #[tokio::test]
-async fn a_service_that_answers_slower_than_the_deadline_costs_its_part_only() {
+async fn what_a_view_does_not_show_is_not_called_for() {
     let harness = Harness::start().await;
-    harness.fault(Service::Webhook, r#"{"next":1,"delay_ms":3000}"#);
-    let answer = harness.web_get("/api/dashboard").await;
-    assert_eq!(answer.status(), 200);
-    let status = status_of(&answer);
-    assert!(status.contains("hooks") && status.contains("timeout"), "{status}");
-    assert_eq!(json_of(answer).await["hooks"], Value::Null);
+    harness.mobile_get("/dashboard?fields=usage").await.bytes().await.expect("a body");
+    assert_eq!(harness.calls(Service::Link) + harness.calls(Service::Analytics), 0);
+    assert_eq!(harness.calls_of(Service::User, "/users/4821"), 1, "the profile is required");
+    harness.mobile_get("/dashboard").await.bytes().await.expect("a body");
+    let of_user = harness.calls_of(Service::User, "/users/4821");
+    assert_eq!(of_user, 2, "the compact view shows no owners");
 }
 
 #[tokio::test]
@@ -92,6 +67,8 @@ async fn a_client_may_ask_for_less_and_never_for_more() {
         assert_eq!(answer.status(), 400, "{fields}");
         assert_eq!(json_of(answer).await["code"], "unknown_field", "{fields}");
     }
+    let hidden = harness.web_get("/api/dashboard?fields=links/items/owner/email").await;
+    assert_eq!(json_of(hidden).await["links"]["items"][0]["owner"], json!({}), "dropped for all");
 }
 
 #[tokio::test]
@@ -117,5 +94,112 @@ async fn nothing_of_the_clients_request_reaches_a_part() {
     assert_eq!(seen.query, "owner=4821&limit=20", "{seen:?}");
     for name in ["x-custom", "cookie", "authorization"] {
         assert_eq!(seen.header(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_has_the_fields_of_a_get_and_a_range_is_the_whole() {
+    let harness = Harness::start().await;
+    let whole = harness.web_get("/api/dashboard").await;
+    let head = harness.web_send("HEAD", "/api/dashboard", &[]).await;
+    let ranged = harness.web_send("GET", "/api/dashboard", &[("Range", "bytes=0-9")]).await;
+    for answer in [&head, &ranged] {
+        assert_eq!(answer.status(), 200);
+        for name in ["content-type", "content-length", "cache-control", "etag", "vary"] {
+            assert_eq!(field(answer, name), field(&whole, name), "{name}");
+        }
+        assert!(!answer.headers().contains_key("content-range"));
+    }
+    assert!(!field(&head, "content-length").is_empty());
+    assert!(head.bytes().await.expect("a body").is_empty());
+    assert_eq!(ranged.bytes().await.expect("a body"), whole.bytes().await.expect("a body"));
+}
+
+#[tokio::test]
+async fn a_dashboard_has_no_pages_below_it_that_a_cache_would_take_for_static() {
+    let harness = Harness::start().await;
+    for path in ["/api/dashboard/x.css", "/api/dashboard/.js"] {
+        assert_eq!(harness.web_get(path).await.status(), 404, "{path}");
+    }
+    for path in ["/api/dashboard;x.js", "/api/dashboard%3Bx.js", "/api/dashboard%2Fx.css"] {
+        let status = harness.web_get(path).await.status();
+        assert!([400, 404].contains(&status.as_u16()), "{path}: {status}");
+    }
+    assert_eq!(harness.calls(Service::Link), 0);
+}
+
+#[tokio::test]
+async fn anothers_data_is_never_shown_and_is_counted() {
+    let layer = "[aggregates.dashboard.parts.hooks]\nowner = \"items/owner_id\"\n\
+                 call = \"GET webhook-service:/webhooks?owner={query.owner}\"\n";
+    let harness = Harness::builder().layer("mobile-bff", layer).start().await;
+    // The service lets an admin see what is their tenant's; this part is about the caller's own.
+    let admin = harness.log_in("admin@example.com").await;
+    let get = async |owner: &str| {
+        let path = format!("/dashboard?fields=hooks&owner={owner}");
+        harness.mobile.get(&path).bearer_auth(&admin).send().await.expect("an answer")
+    };
+    let own = get("4823").await;
+    assert_eq!(part_status(&own, "hooks"), "o=ok");
+    assert_eq!(json_of(own).await["hooks"], json!({ "total": 3 }));
+    let foreign = harness.mobile.get("/dashboard?owner=4822").bearer_auth(&admin);
+    let foreign = foreign.send().await.expect("an answer");
+    assert_eq!(part_status(&foreign, "hooks"), "o=failed;r=foreign_data");
+    assert_eq!(json_of(foreign).await["hooks"], Value::Null);
+    let metrics = harness.mobile.metrics().await;
+    let counted =
+        r#"{aggregate="dashboard",part="hooks",outcome="failed",reason="foreign_data"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test]
+async fn an_answer_of_another_shape_than_declared_fails_its_part() {
+    let layer = "[aggregates.dashboard.parts.summary.schema]\ntype = \"object\"\n\
+                 properties = { total = { type = \"string\" } }\n\
+                 [aggregates.dashboard.parts.usage]\nrequired_fields = \"plan,seats\"\n\
+                 [aggregates.dashboard.parts.hooks.schema]\ntype = \"object\"\n\
+                 properties = { total = { type = \"integer\" } }\n";
+    let harness = Harness::builder().layer("mobile-bff", layer).start().await;
+    let answer = harness.mobile_get("/dashboard").await;
+    assert_eq!(part_status(&answer, "summary"), "o=failed;r=contract");
+    assert_eq!(part_status(&answer, "usage"), "o=fallback;r=contract");
+    assert_eq!(part_status(&answer, "hooks"), "o=ok");
+    let dashboard = json_of(answer).await;
+    assert_eq!(dashboard["summary"], Value::Null);
+    assert_eq!(dashboard["usage"], json!({ "plan": "unknown" }));
+    assert_eq!(dashboard["hooks"], json!({ "total": 3 }));
+}
+
+#[tokio::test]
+async fn a_part_with_a_condition_is_called_for_those_it_holds_for() {
+    let layer = "[aggregates.dashboard.parts.hooks]\nwhen = \"identity.role in ['admin']\"\n";
+    let harness = Harness::builder().layer("mobile-bff", layer).start().await;
+    let editor = harness.mobile_get("/dashboard").await;
+    assert_eq!(part_status(&editor, "hooks"), "o=skipped;r=condition");
+    assert!(editor.headers().contains_key("etag"), "nothing is missing that was wanted");
+    assert_eq!(json_of(editor).await["hooks"], Value::Null);
+    assert_eq!(harness.calls(Service::Webhook), 0);
+    assert_eq!(harness.mobile.line_of("/dashboard").await["completeness"], json!(1.0));
+    let admin = harness.log_in("admin@example.com").await;
+    let admin = harness.mobile.get("/dashboard").bearer_auth(admin).send().await;
+    assert_eq!(part_status(&admin.expect("an answer"), "hooks"), "o=ok");
+    assert_eq!(harness.calls(Service::Webhook), 1);
+}
+
+#[tokio::test]
+async fn of_the_services_fields_and_cookies_clients_get_those_that_are_listed() {
+    let layer = "[aggregates.dashboard]\nset_cookies = [\"upstream\"]\n\
+                 response_headers = { X-Powered-By = \"first\", Via = \"join\" }\n";
+    let harness = Harness::builder().layer("mobile-bff", layer).start().await;
+    let listed = harness.mobile_get("/dashboard?fields=profile").await;
+    assert_eq!(field(&listed, "x-powered-by"), "axum");
+    assert_eq!(field(&listed, "via"), "1.1 internal");
+    assert_eq!(field(&listed, "set-cookie"), "upstream=1; Path=/");
+    let unlisted = harness.web_get("/api/dashboard").await;
+    for name in ["set-cookie", "x-powered-by", "via", "server", "x-internal-host", "x-user-id"] {
+        assert!(!unlisted.headers().contains_key(name), "{name}");
+    }
+    for name in ["server", "x-internal-host", "x-user-id"] {
+        assert!(!listed.headers().contains_key(name), "{name}");
     }
 }

@@ -10,7 +10,8 @@ fn program(name: &str) -> PathBuf {
     tests::harness::program(name)
 }
 
-fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+/// Runs a gateway's program in the sample's folder, with these variables alone.
+pub(crate) fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program(name));
     command.args(arguments).current_dir(repository()).env_clear();
     for (name, value) in variables {
@@ -21,7 +22,8 @@ fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-const VARIABLES: [(&str, &str); 6] = [
+/// The secrets that the sample's configuration asks for.
+pub(crate) const VARIABLES: [(&str, &str); 6] = [
     ("LINK_SERVICE_ASSERTION_KEY", KEY),
     ("ANALYTICS_SERVICE_ASSERTION_KEY", KEY),
     ("USER_SERVICE_ASSERTION_KEY", KEY),
@@ -30,7 +32,7 @@ const VARIABLES: [(&str, &str); 6] = [
     ("PARTNER_GATEWAY_PEPPER", KEY),
 ];
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -86,9 +88,86 @@ fn what_only_the_core_can_judge_is_reported_in_the_same_way() {
     let output = run("web-bff", &["check", "--config", &folder], &VARIABLES);
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
-    for expected in
-        ["routes.web-logout.local", "views.dashboard.fields", "routes.web-user.match", "3 errors"]
-    {
+    for expected in [
+        "routes.web-logout.local = \"logut\"\n",
+        "views.dashboard.fields = \"profile(name\"\n",
+        "routes.web-user.match = \"GET /bff/{user\"\n",
+        "3 errors",
+    ] {
+        assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
+    }
+}
+
+/// Aggregates and a view; a number in a test below is a line of this text.
+const MISTAKES: &str = r#"
+[aggregates.writes.parts.first]
+call = "POST link-service:/links"
+[aggregates.writes.parts.second]
+call = "DELETE link-service:/links/1"
+
+[aggregates.circle.parts.a]
+call = "GET link-service:/a?b={part.b.id}"
+[aggregates.circle.parts.b]
+call = "GET link-service:/b?c={part.c.id}"
+[aggregates.circle.parts.c]
+call = "GET link-service:/c?a={part.a.id}"
+
+[aggregates.places.parts.one]
+call = "GET link-service:/one"
+into = "here"
+[aggregates.places.parts.two]
+call = "GET link-service:/two"
+into = "here"
+
+[aggregates.parts.parts.x]
+call = "GET link-service:/x"
+[aggregates.parts.parts.y]
+call = "GET link-service:/{nothing.y}"
+when = "identity.role = 'admin'"
+schema = { type = "objekt" }
+[aggregates.parts.parts.z]
+call = "GET link-service:/z"
+for_each = "x.items"
+
+[aggregates.writes]
+deadline = "1s"
+[aggregates.circle]
+deadline = "1s"
+[aggregates.places]
+deadline = "1s"
+[aggregates.parts]
+deadline = "1s"
+
+[views.dropped]
+aggregate = "dashboard"
+route = "GET /dropped"
+fields = "profile(name),usage"
+drop = "profile/email,nothing"
+"#;
+
+#[test]
+fn an_aggregate_with_several_mistakes_has_each_under_its_key_with_the_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_sample(folder.path());
+    std::fs::create_dir(folder.path().join("platform.d")).expect("made");
+    std::fs::write(folder.path().join("platform.d/mistakes.toml"), MISTAKES).expect("written");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let output = run("mobile-bff", &["check", "--config", &folder], &VARIABLES);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr).replace(&folder, "config");
+    for expected in [
+        "mistakes.toml:5: aggregates.writes.parts.second.call = \"DELETE link-service:/links/1\"\n    \
+         is a second write",
+        "mistakes.toml:7: aggregates.circle.parts = a → b → c → a\n",
+        "mistakes.toml:19: aggregates.places.parts.two.into = \"here\"\n    claims here, as \"one\" does",
+        "mistakes.toml:24: aggregates.parts.parts.y.call = \"GET link-service:/{nothing.y}\"\n",
+        "mistakes.toml:25: aggregates.parts.parts.y.when = \"identity.role = 'admin'\"\n",
+        "mistakes.toml:26: aggregates.parts.parts.y.schema\n    is no JSON Schema",
+        "mistakes.toml:28: aggregates.parts.parts.z.call = \"GET link-service:/z\"\n    \
+         reads no `{item.…}`",
+        "mistakes.toml:44: views.dropped.drop = \"profile/email,nothing\"\n    \"nothing\" is not shown",
+        "8 errors",
+    ] {
         assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
     }
 }

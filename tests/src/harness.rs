@@ -20,13 +20,16 @@ use gateway_core::clock::Clock;
 use serde_json::{Value, json};
 
 pub use self::builder::Builder;
-pub use self::client::{JsonBody, Request, json_of};
+pub use self::client::{JsonBody, Request, field, json_of, part_status};
 pub use self::gateway::GatewayUnderTest;
 use crate::platform::user::{DEMO_EMAIL, DEMO_PASSWORD};
 use crate::platform::{Fault, Running, SeenRequest, Service};
 
 /// The session cookie's name in the sample's configuration.
 pub const COOKIE: &str = "__Host-Http-sid";
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A platform with its gateways.
 #[derive(Debug)]
@@ -67,6 +70,11 @@ impl Harness {
             return;
         }
         self.token = self.log_in(DEMO_EMAIL).await;
+        self.begin_session().await;
+    }
+
+    /// Logs user 4821's browser in; [`Harness::session`] is the new one.
+    pub async fn begin_session(&mut self) {
         let answer = self.web_log_in().await;
         let cookie = answer.headers()["set-cookie"].to_str().expect("ASCII");
         let id = cookie.split([';', '=']).nth(1).expect("a value");
@@ -193,13 +201,47 @@ impl Harness {
 
     /// Waits until a service has had more requests than `before`.
     pub async fn until_called(&self, service: Service, before: usize) {
-        self.running(service).called_since(before).await;
+        let called = tokio::time::timeout(PATIENCE, self.running(service).called_since(before));
+        assert!(called.await.is_ok(), "{} is not called", service.name());
+    }
+
+    /// How many calls a service has seen given up before their end.
+    #[must_use]
+    pub fn given_up(&self, service: Service) -> usize {
+        self.running(service).given_up()
+    }
+
+    /// Waits until a service has seen so many calls given up.
+    pub async fn until_given_up(&self, service: Service, count: usize) {
+        let given_up = tokio::time::timeout(PATIENCE, self.running(service).until_given_up(count));
+        assert!(given_up.await.is_ok(), "{} still answers who has left", service.name());
+    }
+
+    /// Bytes of answers' bodies that a service has sent.
+    #[must_use]
+    pub fn bytes_sent(&self, service: Service) -> u64 {
+        self.running(service).bytes_sent()
+    }
+
+    /// Lets those calls go on that a fault with `hold` keeps waiting.
+    pub fn release(&self, service: Service) {
+        self.running(service).release();
+    }
+
+    /// Ends a service: from now on nothing listens where it did.
+    pub fn stop(&mut self, service: Service) {
+        self.services.retain(|(known, _)| *known != service);
     }
 
     /// Makes a service's next requests fail; JSON of a [`Fault`].
     pub fn fault(&self, service: Service, fault: &str) {
         let fault: Fault = serde_json::from_str(fault).expect("a fault");
         self.running(service).fault(fault);
+    }
+
+    /// Ends a service's faults.
+    pub fn heal(&self, service: Service) {
+        self.running(service).heal();
     }
 
     /// The user service signs new tokens with a new key.

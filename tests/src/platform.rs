@@ -14,6 +14,7 @@ mod caller;
 mod fault;
 mod front;
 pub mod link;
+mod unfinished;
 pub mod user;
 pub mod webhook;
 
@@ -202,6 +203,11 @@ impl Running {
         self.front.fault(fault);
     }
 
+    /// Requests are answered as usual again.
+    pub fn heal(&self) {
+        self.front.heal();
+    }
+
     /// New tokens get a new key; the old one stays published.
     pub fn rotate_keys(&self) {
         if let Some(issuer) = &self.issuer {
@@ -212,5 +218,27 @@ impl Running {
     /// Resolves once more calls have come than `before`.
     pub async fn called_since(&self, before: usize) {
         self.front.called_since(before).await;
+    }
+
+    /// Lets those go on whom a fault with `hold` keeps waiting, now and from now on.
+    pub fn release(&self) {
+        self.front.release();
+    }
+
+    /// How many calls were given up: the caller left before the answer was made, or sent whole.
+    #[must_use]
+    pub fn given_up(&self) -> usize {
+        self.front.tally().given_up()
+    }
+
+    /// Resolves once so many calls were given up.
+    pub async fn until_given_up(&self, count: usize) {
+        self.front.tally().until_given_up(count).await;
+    }
+
+    /// Bytes of answers' bodies that it has written so far, or handed to its connections.
+    #[must_use]
+    pub fn bytes_sent(&self) -> u64 {
+        self.front.tally().bytes_sent()
     }
 }

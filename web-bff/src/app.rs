@@ -35,7 +35,7 @@ impl Gateway for WebBff {
 /// The sessions that this gateway begins are those that the core finds: one policy for both.
 fn policy(kit: &Kit<'_>) -> Result<SessionPolicy, Diagnostics> {
     let wrong = |path: &[&str], value: &str, reason: String| {
-        Diagnostics::from_iter([Diagnostic::at(kit.loaded, path, format!("{value:?}"), reason)])
+        Diagnostics::from_iter([Diagnostic::at(kit.loaded, path, value, reason)])
     };
     let Some(written) = &kit.loaded.platform.auth.session else {
         let reason = "is missing: the gateway's own endpoints need sessions".to_owned();

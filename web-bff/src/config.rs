@@ -86,13 +86,12 @@ pub fn login(loaded: &Loaded) -> Result<Login, Diagnostics> {
     let mut wrong = Vec::new();
     if !loaded.platform.services.contains_key(&raw.service) {
         let known = loaded.platform.services.keys().map(String::as_str);
-        let value = format!("{:?}", raw.service);
+        let value = &*raw.service;
         let error = Diagnostic::at(loaded, &[LOGIN, "service"], value, "names no service");
         wrong.push(error.suggest(&raw.service, known));
     }
     if http::uri::PathAndQuery::try_from(&*raw.path).is_err() || !raw.path.starts_with('/') {
-        let value = format!("{:?}", raw.path);
-        wrong.push(Diagnostic::at(loaded, &[LOGIN, "path"], value, "must be a path"));
+        wrong.push(Diagnostic::at(loaded, &[LOGIN, "path"], &*raw.path, "must be a path"));
     }
     let identity = identity(loaded, &raw.identity, &mut wrong);
     Diagnostics::none_or(wrong)?;
@@ -107,7 +106,7 @@ fn identity(
 ) -> Option<ClaimMapping> {
     let mut pointer = |key: &str, text: &str| {
         let path = [LOGIN, "identity", key];
-        let noted = |error| Diagnostic::at(loaded, &path, format!("{text:?}"), format!("{error}"));
+        let noted = |error| Diagnostic::at(loaded, &path, text, format!("{error}"));
         ClaimPointer::parse(text).map_err(|error| wrong.push(noted(error))).ok()
     };
     let user_id = pointer("user_id", &raw.user_id);

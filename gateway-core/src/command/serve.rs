@@ -127,8 +127,7 @@ pub(super) fn compile(
     let compiled = crate::site::compile(loaded, &endpoints, &metrics)?;
     let level = &platform.log.level;
     let log_level = diagnostics::parse(level).map_err(|error| {
-        let wrong =
-            Diagnostic::at(loaded, &["log", "level"], format!("{level:?}"), error.to_string());
+        let wrong = Diagnostic::at(loaded, &["log", "level"], &**level, error.to_string());
         Diagnostics::from_iter([wrong])
     })?;
     Ok(Prepared { compiled, metrics, vault, keys, log_level })

@@ -135,7 +135,6 @@ impl<'a> Report<'a> {
 
     /// Notes an error at a key.
     fn add(&mut self, path: &[&str], value: &str, reason: &(impl ToString + ?Sized)) {
-        let value = format!("{value:?}");
         self.found.push(Diagnostic::at(self.loaded, path, value, reason.to_string()));
     }
 

@@ -53,13 +53,17 @@ pub(super) fn print(layout: &Layout, credentials: &Credentials, without: &[Strin
             let _ = write!(page, "# {words}\n{line}\n");
         }
     }
-    let _ = write!(
-        page,
-        "\nA service stopped: start again with `cargo demo -- --without billing-service`, and look at\n\
-         the dashboards and their Aggregate-Status.\n\nCtrl-C stops everything.\n"
-    );
+    let _ = write!(page, "\n{WITHOUT}\nCtrl-C stops everything.\n");
     println!("{page}");
 }
+
+const WITHOUT: &str = "\
+A service that is not there: start again with `cargo demo -- --without analytics-service`, and look at
+the dashboards. The clicks of every link and the summary are null, everything else is there;
+Aggregate-Status says o=failed;r=refused of clicks and summary, nothing is kept (no-store, no ETag), and
+the log line has completeness 0.714: five parts of seven. With `--without billing-service` the usage is
+its fallback, and the completeness is still 1.
+";
 
 /// Shell variables, so that each line below can be pasted as it stands.
 fn variables(page: &mut String, layout: &Layout, credentials: &Credentials) {
@@ -71,7 +75,10 @@ fn variables(page: &mut String, layout: &Layout, credentials: &Credentials) {
     set("MOBILE", &url(DemoGateway::Mobile));
     set("PARTNER", &url(DemoGateway::Partner));
     set("ADMIN", &layout.admin_url(DemoGateway::Mobile));
-    set("LINK_SERVICE", &layout.service_url(Service::Link));
+    for service in Service::ALL {
+        let name = service.name().replace('-', "_").to_uppercase();
+        set(&name, &layout.service_url(service));
+    }
     set("EMAIL", credentials.email);
     set("PASSWORD", credentials.password);
     if let Some(tokens) = &credentials.tokens {
@@ -86,11 +93,12 @@ fn variables(page: &mut String, layout: &Layout, credentials: &Credentials) {
 
 type Lines = &'static [(&'static str, &'static str)];
 
-fn sections() -> [(&'static str, Lines); 5] {
+fn sections() -> [(&'static str, Lines); 6] {
     [
         ("The app: mobile-bff, bearer tokens, compact answers", MOBILE),
         ("The partner: partner-gateway, API keys, tiers", PARTNER),
         ("The browser: web-bff, a session cookie, rich answers", WEB),
+        ("What a service that fails does to a dashboard", FAILING),
         ("What is refused, and how", REFUSED),
         ("What an operator sees", OPERATOR),
     ]
@@ -105,6 +113,10 @@ const MOBILE: Lines = &[
     (
         "only what this screen shows",
         r#"curl -s "$MOBILE/dashboard?fields=profile(name),usage" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    (
+        "part by part, as each lands; the last line is the report",
+        r#"curl -sN "$MOBILE/dashboard" -H "Authorization: Bearer $TOKEN" -H 'Accept: application/x-ndjson'"#,
     ),
     ("its clicks", r#"curl -s "$MOBILE/analytics/links/x7Kp2" -H "Authorization: Bearer $TOKEN""#),
     (
@@ -153,8 +165,20 @@ const WEB: Lines = &[
     ),
     ("who am I", r#"curl -s -b /tmp/gateway-demo.cookies "$WEB/bff/user" -H 'X-CSRF: 1'"#),
     (
-        "the rich dashboard, from the same declaration as the compact one",
+        "the rich dashboard, from the same declaration as the compact one: each link with its clicks and owner",
         r#"curl -si -b /tmp/gateway-demo.cookies "$WEB/api/dashboard" -H 'X-CSRF: 1'"#,
+    ),
+    (
+        "once more: the usage is kept for 30 seconds, and Cache-Status says so",
+        r#"curl -si -b /tmp/gateway-demo.cookies "$WEB/api/dashboard" -H 'X-CSRF: 1' | grep -iE '^(cache|aggregate)-status'"#,
+    ),
+    (
+        "only what this page shows",
+        r#"curl -s -b /tmp/gateway-demo.cookies "$WEB/api/dashboard?limit=3&fields=links/items(title,clicks/total,owner/name)" -H 'X-CSRF: 1'"#,
+    ),
+    (
+        "part by part, as server-sent events: the links come first alone, then with clicks and owners",
+        r#"curl -sN -b /tmp/gateway-demo.cookies "$WEB/api/dashboard?limit=2" -H 'X-CSRF: 1' -H 'Accept: text/event-stream'"#,
     ),
     (
         "pass-through",
@@ -163,6 +187,30 @@ const WEB: Lines = &[
     (
         "log out",
         r#"curl -si -b /tmp/gateway-demo.cookies -X POST "$WEB/bff/logout" -H 'X-CSRF: 1'"#,
+    ),
+];
+
+/// `POST /faults` on a sample service says what its next requests meet.
+const FAILING: Lines = &[
+    (
+        "one that takes three seconds: at the deadline of 800 ms its part is null (r=timeout), the others are there",
+        r#"curl -s "$WEBHOOK_SERVICE/faults" -d '{"next":1,"delay_ms":3000}' && curl -si "$MOBILE/dashboard" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    (
+        "the same, part by part: nobody waits for the slow one",
+        r#"curl -s "$WEBHOOK_SERVICE/faults" -d '{"next":1,"delay_ms":600}' && curl -sN "$MOBILE/dashboard" -H "Authorization: Bearer $TOKEN" -H 'Accept: application/x-ndjson'"#,
+    ),
+    (
+        "a body without end: cut off at 4 MiB (r=too_large)",
+        r#"curl -s "$WEBHOOK_SERVICE/faults" -d '{"next":1,"endless":true}' && curl -si "$MOBILE/dashboard?fields=profile(name),hooks" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    (
+        "what was kept is gone, and billing-service fails: the declared fallback stands in",
+        r#"curl -s -X POST "$ADMIN/purge?part=dashboard.usage" && echo && curl -s "$BILLING_SERVICE/faults" -d '{"next":1,"status":500}' && curl -si "$MOBILE/dashboard?fields=usage" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    (
+        "the part without which there is no answer: 502, and none of the service's words",
+        r#"curl -s "$USER_SERVICE/faults" -d '{"next":1,"status":500,"path":"/users/4821"}' && curl -si "$MOBILE/dashboard" -H "Authorization: Bearer $TOKEN""#,
     ),
 ];
 
@@ -203,5 +251,9 @@ const OPERATOR: Lines = &[
     ("ready?", r#"curl -si "$ADMIN/readyz""#),
     ("metrics", r#"curl -s "$ADMIN/metrics" | grep -E '_(count|total)[{ ]'"#),
     ("the configuration in force, secrets masked", r#"curl -s "$ADMIN/config""#),
+    (
+        "what a dashboard would do: its calls in waves, what is kept for whom, what is shown",
+        r"(for s in LINK ANALYTICS USER BILLING WEBHOOK; do export ${s}_SERVICE_ASSERTION_KEY=any-text-of-32-characters-or-more; done; cargo run -q -p web-bff -- explain GET /api/dashboard)",
+    ),
     ("one JSON line for each request", "tail -n 3 target/demo/*/mobile-bff.log"),
 ];

@@ -33,3 +33,19 @@ pub async fn json_of(answer: reqwest::Response) -> Value {
     serde_json::from_slice(&body)
         .unwrap_or_else(|error| panic!("{status}: {error}: {}", String::from_utf8_lossy(&body)))
 }
+
+/// A header field of an answer; empty where there is none.
+#[must_use]
+pub fn field(answer: &reqwest::Response, name: &str) -> String {
+    let value = answer.headers().get(name).map(|value| value.to_str().expect("ASCII"));
+    value.unwrap_or_default().to_owned()
+}
+
+/// What `Aggregate-Status` says of a part, but for the time: `o=failed;r=timeout`.
+#[must_use]
+pub fn part_status(answer: &reqwest::Response, part: &str) -> String {
+    let status = field(answer, "aggregate-status");
+    let mut items = status.split(", ").filter_map(|item| item.split_once(';'));
+    let (_, said) = items.find(|(name, _)| *name == part).unwrap_or_else(|| panic!("{status}"));
+    said.split(";ms=").next().unwrap_or_default().to_owned()
+}

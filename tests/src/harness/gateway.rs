@@ -14,10 +14,8 @@ use shared_config::Sources;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::PATIENCE;
 use super::client::{Request, client};
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One gateway of a test.
 #[derive(Debug)]

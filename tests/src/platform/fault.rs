@@ -14,6 +14,8 @@ pub struct Fault {
     pub path: Option<String>,
     /// Wait before answering.
     pub delay_ms: u64,
+    /// Wait until the test releases the service.
+    pub hold: bool,
     /// Answer with this status.
     pub status: Option<u16>,
     /// … pointing there.

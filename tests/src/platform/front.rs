@@ -2,7 +2,7 @@
 //! came through a gateway.
 
 use std::convert::Infallible;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,12 +11,13 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use gateway_core::assertion::{AssertionRefused, Verified, Verifier};
 use gateway_core::clock::Clock;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
+use super::unfinished::Tally;
 use super::{Caller, Fault, Service, Settings};
 
 /// The header in which gateways send the assertion.
@@ -57,6 +58,8 @@ pub(super) struct Front {
     lines: Mutex<Vec<Value>>,
     faults: Mutex<Vec<Fault>>,
     calls: watch::Sender<usize>,
+    is_released: watch::Sender<bool>,
+    tally: Arc<Tally>,
 }
 
 /// A fault that breaks the connection.
@@ -76,6 +79,8 @@ impl Front {
             lines: Mutex::default(),
             faults: Mutex::default(),
             calls: watch::Sender::new(0),
+            is_released: watch::Sender::new(false),
+            tally: Tally::new(),
         }
     }
 
@@ -99,8 +104,22 @@ impl Front {
         lock(&self.faults).push(fault);
     }
 
+    /// Faults that nobody has met yet are forgotten.
+    pub(super) fn heal(&self) {
+        lock(&self.faults).clear();
+    }
+
     pub(super) async fn called_since(&self, before: usize) {
         let _ = self.calls.subscribe().wait_for(|calls| *calls > before).await;
+    }
+
+    pub(super) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Whoever a fault holds back is answered from now on.
+    pub(super) fn release(&self) {
+        self.is_released.send_replace(true);
     }
 
     pub(super) async fn serve(
@@ -109,10 +128,20 @@ impl Front {
         request: Request<Incoming>,
     ) -> Result<Response, Broken> {
         let seen = seen(&request);
+        let has_body = request.method() != Method::HEAD;
         self.note(&seen);
-        let (mut response, user_id) = self.answer(router, request, &seen).await?;
+        let call = self.tally.begin();
+        let answered = self.answer(router, request, &seen).await;
+        let Ok((mut response, user_id)) = answered else {
+            call.end();
+            return Err(Broken);
+        };
         self.write_line(&seen, response.status(), user_id.as_deref());
         leak(&mut response, seen.header("x-request-id"));
+        if has_body {
+            return Ok(call.send(response));
+        }
+        call.end();
         Ok(response)
     }
 
@@ -128,10 +157,13 @@ impl Front {
         if seen.path == "/faults" && self.takes_faults {
             return Ok((self.take_fault(request).await, None));
         }
-        if let Some(fault) = self.due_fault(&seen.path)
-            && let Some(response) = misbehave(&fault).await?
-        {
-            return Ok((response, None));
+        if let Some(fault) = self.due_fault(&seen.path) {
+            if fault.hold {
+                let _ = self.is_released.subscribe().wait_for(|is_released| *is_released).await;
+            }
+            if let Some(response) = misbehave(&fault).await? {
+                return Ok((response, None));
+            }
         }
         let mut request = request.map(Body::new);
         if needs_no_proof(self.service, &seen.path) {

@@ -1,0 +1,72 @@
+//! `explain`: what a request would do, as an operator asks for it.
+
+use crate::command::{VARIABLES, run, text};
+
+#[test]
+fn the_rich_dashboard_is_explained_in_waves_with_batch_cache_and_what_is_shown() {
+    let output = run("web-bff", &["explain", "GET", "/api/dashboard"], &VARIABLES);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let mut rest = &*said;
+    for expected in [
+        "route dashboard, session, 10s in all\n",
+        "aggregate dashboard, answered within 800ms\n",
+        "  1  profile: GET user-service:/users/{identity.user_id}\n",
+        "the answer fails\n",
+        "  1  links: GET link-service:/links?owner={identity.user_id}&limit={query.limit|20}\n",
+        "  1  usage: GET billing-service:/usage\n",
+        r#" {"plan":"unknown"}"#,
+        " for 30s, 5m more while a new one is fetched, 1h more where none can be had\n",
+        " {scheme, user_id, role, roles, tenant, tier, scopes, credential} + GET billing-service:/usage\n",
+        "  2  clicks: GET analytics-service:/links?ids={items.id}\n",
+        " links\n",
+        " links.items, 50 in one call, joined by id = id\n",
+        " in links.items.clicks\n",
+        "  2  owners: GET user-service:/users/{item.owner_id}\n",
+        " links.items, equal calls once\n",
+        "\nshows\n",
+        "  usage: everything\n",
+    ] {
+        let found = rest.find(expected).map(|at| at + expected.len());
+        rest = &rest
+            [found.unwrap_or_else(|| panic!("{expected:?} is missing, or not next, in\n{said}"))..];
+    }
+}
+
+#[test]
+fn the_compact_dashboard_calls_for_no_owners() {
+    let output = run("mobile-bff", &["explain", "GET", "/dashboard?fields=usage"], &VARIABLES);
+    let said = text(&output.stdout);
+    assert!(said.starts_with("route dashboard, jwt, "), "{said}");
+    assert!(said.contains("owners: not called, the view does not show it"), "{said}");
+    assert!(said.contains("  links: items(clicks(total),id,slug)\n"), "{said}");
+}
+
+#[test]
+fn other_routes_say_where_they_lead() {
+    for (gateway, method, path, expected) in [
+        ("mobile-bff", "GET", "/links/x7Kp2", "passed through to link-service"),
+        ("web-bff", "POST", "/bff/logout", "an endpoint of the gateway's own"),
+        ("web-bff", "POST", "/auth/login", "route web-login, public"),
+    ] {
+        let output = run(gateway, &["explain", method, path], &VARIABLES);
+        assert_eq!(output.status.code(), Some(0), "{path}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains(expected), "{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn a_request_that_would_be_refused_is_an_error_with_the_reason() {
+    for (method, path, expected) in [
+        ("GET", "/nothing", "error: no route has this path\n"),
+        ("PUT", "/dashboard", "error: no route of this path has this method\n"),
+        ("GET", "/dashboard/%2e%2e/links", "error: the path has a dot segment\n"),
+        ("G E T", "/dashboard", "error: \"G E T\" is no method\n"),
+    ] {
+        let output = run("mobile-bff", &["explain", method, path], &VARIABLES);
+        assert_eq!(output.status.code(), Some(2), "{method} {path}");
+        assert_eq!(text(&output.stdout), "", "{method} {path}");
+        let said = text(&output.stderr);
+        assert_eq!(said, expected, "{method} {path}");
+    }
+}
