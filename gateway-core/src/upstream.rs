@@ -29,7 +29,7 @@ mod tests;
 mod whole;
 mod wire;
 
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, Remake};
 pub use connect::{Connect, Tcp};
 pub use failed::CallFailed;
 pub use target::{InvalidTarget, Target, TargetSettings};

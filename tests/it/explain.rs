@@ -39,7 +39,8 @@ fn the_compact_dashboard_calls_for_no_owners() {
     let said = text(&output.stdout);
     assert!(said.starts_with("route dashboard, jwt, "), "{said}");
     assert!(said.contains("owners: not called, the view does not show it"), "{said}");
-    assert!(said.contains("  links: items(clicks(total),id,slug)\n"), "{said}");
+    let links = "  links: items(at most 5, clicks(total), id, slug)\n";
+    assert!(said.contains(links), "{said}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::pipeline::Worker;
 use crate::principal::Principal;
 use crate::site::{Service, Site};
 use crate::trace_context::TraceContext;
-use crate::upstream::{self, Answer, CallFailed};
+use crate::upstream::{self, Answer, CallFailed, Remake};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -71,28 +71,34 @@ pub(super) async fn call(
     context: &CallContext,
     mut request: Request<Body>,
 ) -> Result<Answer, CallFailed> {
-    let time_left = context.deadline.since(worker.core.clock.now());
-    dress(site, context, request.headers_mut());
-    call_dressed(worker, (site, service), context, request, time_left).await
-}
-
-/// Sends a request that is dressed already, with so much time.
-pub(super) fn call_dressed<'a>(
-    worker: &'a Worker,
-    (site, service): (&'a Site, &'a Service),
-    context: &CallContext,
-    mut request: Request<Body>,
-    time_left: Duration,
-) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a> {
-    sign(worker, (site, service), context, &mut request);
     let clock = &worker.core.clock;
     let started = clock.now();
-    let answer = worker.client.call(&service.target, request, time_left);
-    async move {
-        let answer = answer.await;
-        service.observe(&worker.core.metrics, &answer, clock.now().since(started));
-        answer
-    }
+    dress(site, context, request.headers_mut());
+    sign(worker, (site, service), context, &mut request);
+    let time_left = context.deadline.since(started);
+    let answer = worker.client.call(&service.target, request, time_left).await;
+    service.observe(&worker.core.metrics, &answer, clock.now().since(started));
+    answer
+}
+
+/// Sends what `make` makes, dressed already, with so much time.
+pub(super) async fn call_dressed(
+    worker: &Worker,
+    (site, service): (&Site, &Service),
+    context: &CallContext,
+    make: Remake<'_>,
+    time_left: Duration,
+) -> Result<Answer, CallFailed> {
+    let clock = &worker.core.clock;
+    let started = clock.now();
+    let signed = || {
+        let mut request = make();
+        sign(worker, (site, service), context, &mut request);
+        request
+    };
+    let answer = worker.client.call_remade(&service.target, &signed, time_left).await;
+    service.observe(&worker.core.metrics, &answer, clock.now().since(started));
+    answer
 }
 
 /// What every call of a request says of it.
@@ -243,8 +249,8 @@ pub(super) fn joined(services: &[Arc<str>]) -> Option<Arc<str>> {
 
 /// A call that starts from nothing: an aggregate's part. `dressed` is what every call of the
 /// request says of it.
-pub(super) fn request_of(call: Call, dressed: HeaderMap) -> Request<Body> {
-    let Call { method, target, headers, body } = call;
+pub(super) fn request_of(call: &Call, dressed: HeaderMap) -> Request<Body> {
+    let Call { method, target, headers, body } = call.clone();
     let is_json = body.is_some();
     let mut request = Request::new(body.map_or_else(Body::empty, Body::from));
     *request.method_mut() = method;

@@ -57,6 +57,9 @@ struct Pool<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     home: Arc<Home<S>>,
 }
 
+/// Makes one request as often as it has to be sent.
+pub type Remake<'a> = &'a (dyn Fn() -> Request<Body> + Send + Sync);
+
 type HeadOf<C> = (Response<Incoming>, Box<Wire<<C as Connect>::Stream>>);
 
 impl<C: Connect> Client<C> {
@@ -81,6 +84,31 @@ impl<C: Connect> Client<C> {
         request: Request<Body>,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
+        self.call_or_again(target, request, None, time_left).await
+    }
+
+    /// The same for a request that can be made again: should it have to be sent a second time,
+    /// `remake` makes it, and no copy is kept for that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`].
+    pub async fn call_remade(
+        &self,
+        target: &Arc<Target>,
+        remake: Remake<'_>,
+        time_left: Duration,
+    ) -> Result<Answer, CallFailed> {
+        self.call_or_again(target, remake(), Some(remake), time_left).await
+    }
+
+    async fn call_or_again(
+        &self,
+        target: &Arc<Target>,
+        request: Request<Body>,
+        remake: Option<Remake<'_>>,
+        time_left: Duration,
+    ) -> Result<Answer, CallFailed> {
         if time_left.is_zero() {
             return Err(CallFailed::ResponseTimedOut(time_left));
         }
@@ -92,7 +120,8 @@ impl<C: Connect> Client<C> {
         let ((response, wire), attempts) = match body {
             Body::Full(body) => {
                 let limit = settings.response_timeout.min(time_left);
-                match timeout(limit, self.send_whole(target, head, body)).await {
+                let request = Request::from_parts(head, Body::Full(body));
+                match timeout(limit, self.send_whole(target, request, remake)).await {
                     Ok(answered) => answered?,
                     Err(_) => return Err(CallFailed::ResponseTimedOut(limit)),
                 }
@@ -108,26 +137,32 @@ impl<C: Connect> Client<C> {
     async fn send_whole(
         &self,
         target: &Arc<Target>,
-        head: Parts,
-        body: Full<Bytes>,
+        mut request: Request<Body>,
+        remake: Option<Remake<'_>>,
     ) -> Result<(HeadOf<C>, u32), CallFailed> {
         let home = self.home(target);
-        let mut request = Request::from_parts(head, Body::Full(body));
+        let is_idempotent = request.method().is_idempotent();
         // A connection that had died before anything was sent leaves the request whole.
         while let Some(mut wire) = poll_fn(|context| Poll::Ready(home.take(context))).await {
-            let replay = Replay::of(&request);
-            match (wire.send(request).await, replay) {
-                (Ok(response), _) => return Ok(((response, wire), 1)),
-                (Err(mut failed), replay) => match (failed.take_message(), replay) {
-                    (Some(unsent), _) => request = unsent,
-                    (None, Some(replay)) if died_unanswered(failed.error()) => {
-                        target.count_replay();
-                        let head = self.send_afresh(target, &home, replay.into()).await?;
-                        return Ok((head, 2));
-                    }
-                    _ => return Err(sorted(target, failed.into_error())),
-                },
+            let copy = if remake.is_none() { Replay::of(&request) } else { None };
+            let mut failed = match wire.send(request).await {
+                Ok(response) => return Ok(((response, wire), 1)),
+                Err(failed) => failed,
+            };
+            if let Some(unsent) = failed.take_message() {
+                request = unsent;
+                continue;
             }
+            let again = match (copy, remake) {
+                (Some(copy), _) => Some(copy.into()),
+                (None, Some(remake)) if is_idempotent => Some(remake_for(target, remake)),
+                (None, _) => None,
+            };
+            let Some(again) = again.filter(|_| died_unanswered(failed.error())) else {
+                return Err(sorted(target, failed.into_error()));
+            };
+            target.count_replay();
+            return Ok((self.send_afresh(target, &home, again).await?, 2));
         }
         Ok((self.send_afresh(target, &home, request).await?, 1))
     }
@@ -249,6 +284,12 @@ impl<C: Connect> fmt::Debug for Client<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
     }
+}
+
+/// A request made anew, as the target is sent it.
+fn remake_for(target: &Target, remake: Remake<'_>) -> Request<Body> {
+    let (head, body) = prepared(target, remake());
+    Request::from_parts(head, body)
 }
 
 /// The request as the target is sent it: its own host, and the path as the whole URL.

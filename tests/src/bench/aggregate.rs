@@ -3,7 +3,8 @@
 //!
 //! Read in this order: `services` stand behind everybody, `configuration` is what ours adds to the
 //! sample's, `peers` are the others, `agreement` sees that all of them answer the same. Then what
-//! is measured: the peers' costs here, and `by_parts`, `delay` and `allocations`, ours alone.
+//! is measured: the peers' costs here, and `by_parts`, `delay`, `first_frame` and `allocations`, ours
+//! alone.
 
 mod agreement;
 mod allocations;
@@ -11,6 +12,7 @@ mod by_parts;
 mod configuration;
 mod delay;
 pub(super) mod fastify;
+mod first_frame;
 mod peers;
 mod services;
 
@@ -64,10 +66,13 @@ pub(super) async fn measure(pace: Pace) -> Result<Report> {
     let ours = ours(OURS, &gateway, &process);
     let mut delayed = delay::peers(&services, [&peers[0], &ours], &token);
     report.add(delay::section(pace, &mut delayed).await?);
-    // Here comes how soon the first frame of a progressive answer leaves, once there are frames.
+    let asked = request("/answer/slow", &token).replace("application/json", "application/x-ndjson");
+    let mut framed = ours.clone().asked(asked);
+    report.add(first_frame::section(pace, &mut framed).await?);
 
     processes.push(process);
-    proxies::end(processes, peers.iter().chain(&by_parts).chain(&delayed))?;
+    let all = peers.iter().chain(&by_parts).chain(&delayed).chain([&framed]);
+    proxies::end(processes, all)?;
     report.add(allocations::section(&gateway).await?);
     Ok(report)
 }

@@ -111,7 +111,7 @@ fn waited_us(body: &[u8]) -> Option<i64> {
 }
 
 /// The smallest of the sorted values that so many percent do not exceed.
-fn percentile(sorted: &[i64], percent: usize) -> i64 {
+pub(super) fn percentile(sorted: &[i64], percent: usize) -> i64 {
     let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(index).copied().unwrap_or_default()
 }

@@ -71,13 +71,16 @@ async fn make(
     let service = site.service(service).map_err(|_| Reason::Unavailable)?;
     let clock = &worker.core.clock;
     let started = clock.now();
-    let mut request = calls::request_of(call, said.headers.clone());
-    if let Some(name) = &site.time_left_header {
-        let millis = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
-        request.headers_mut().insert(name.clone(), HeaderValue::from(millis));
-    }
+    let request = || {
+        let mut request = calls::request_of(&call, said.headers.clone());
+        if let Some(name) = &site.time_left_header {
+            let millis = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
+            request.headers_mut().insert(name.clone(), HeaderValue::from(millis));
+        }
+        request
+    };
     let answer =
-        calls::call_dressed(worker, (site, service), &said.context, request, time_left).await;
+        calls::call_dressed(worker, (site, service), &said.context, &request, time_left).await;
     let (head, body) = answer.map_err(|failed| failure(&failed))?.response.into_parts();
     let body = upstream::collect(body, size_max).await.map_err(|failed| failure(&failed))?;
     let waited = clock.now().since(started);
