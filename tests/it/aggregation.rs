@@ -56,6 +56,26 @@ async fn what_a_view_does_not_show_is_not_called_for() {
 }
 
 #[tokio::test]
+async fn a_view_may_carry_its_report_and_a_service_may_be_told_the_time_that_is_left() {
+    let layer = "[views.dashboard]\nmeta = true\n\
+                 [aggregation]\ntime_left_header = \"X-Time-Left-Ms\"\n\
+                 [aggregates.dashboard.parts.hooks]\ndeadline = \"500ms\"\n";
+    let harness = Harness::builder().layer("mobile-bff", layer).start().await;
+    harness.fault(Service::Billing, r#"{"next":1,"status":404}"#);
+    let dashboard = json_of(harness.mobile_get("/dashboard?fields=usage,hooks").await).await;
+    let usage = json!({ "outcome": "fallback", "reason": "status" });
+    let parts = json!({
+        "profile": { "outcome": "ok" }, "usage": usage, "hooks": { "outcome": "ok" },
+    });
+    assert_eq!(dashboard["_meta"], json!({ "completeness": 1, "parts": parts }));
+    for (service, most) in [(Service::Webhook, 500), (Service::Billing, 800)] {
+        let request = harness.last_request(service);
+        let left: u64 = request.header("x-time-left-ms").expect("a field").parse().expect("ms");
+        assert!((1..=most).contains(&left), "{service:?}: {left}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_may_ask_for_less_and_never_for_more() {
     let harness = Harness::start().await;
     let answer = harness.mobile_get("/dashboard?fields=profile(name),usage").await;

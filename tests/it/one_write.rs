@@ -108,6 +108,22 @@ async fn a_write_is_made_all_the_same_when_an_optional_part_fails() {
 }
 
 #[tokio::test]
+async fn a_write_is_made_whatever_is_shown_of_it() {
+    let hidden = "[views.hidden]\naggregate = \"new-link\"\nroute = \"POST /hidden\"\n\
+                  fields = \"profile(name)\"\n";
+    let optional = DECLARED.replacen("need = \"required\"", "need = \"optional\"", 1) + hidden;
+    let harness = Harness::builder().layer("mobile-bff", &optional).start().await;
+    let body = json!({ "target_url": "https://example.com/", "title": "x" });
+    for (made, path) in (1..).zip(["/links-with-profile?fields=profile", "/hidden"]) {
+        let request = harness.mobile.post(path).bearer_auth(&harness.token);
+        let answer = request.json_body(&body).send().await.expect("an answer");
+        assert_eq!(part_status(&answer, "link"), "o=ok", "{path}");
+        assert!(json_of(answer).await.get("link").is_none(), "{path}");
+        assert_eq!(harness.calls_of(Service::Link, "/links"), made, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_write_that_breaks_off_is_not_made_again() {
     let harness = start().await;
     assert_eq!(create(&harness).await.status(), 200);

@@ -114,6 +114,46 @@ async fn a_hundred_requests_with_an_empty_cache_are_one_call() {
 }
 
 #[tokio::test]
+async fn a_call_goes_on_while_anybody_waits_for_it() {
+    let harness = Harness::builder().layer("mobile-bff", PATIENT).start().await;
+    let before = harness.calls(Service::User);
+    harness.fault(Service::Billing, r#"{"next":1,"hold":true}"#);
+    let path = "/dashboard?fields=usage";
+    let first = harness.mobile.get(path).bearer_auth(&harness.token);
+    let first = tokio::spawn(first.send());
+    harness.until_called(Service::Billing, 0).await;
+    let second = async {
+        let answer = harness.mobile_get(path).await;
+        assert_eq!(field(&answer, "cache-status"), "usage;fwd=miss;collapsed");
+        assert_eq!(json_of(answer).await["usage"]["plan"], "pro");
+    };
+    let leave = async {
+        harness.until_called(Service::User, before + 1).await;
+        first.abort();
+        let line = harness.mobile.line_of("/dashboard").await;
+        assert_eq!(line["code"], "client_disconnected", "the one who began the call has left");
+        harness.release(Service::Billing);
+    };
+    tokio::join!(second, leave);
+    assert_eq!((harness.calls(Service::Billing), harness.given_up(Service::Billing)), (1, 0));
+}
+
+#[tokio::test]
+async fn what_is_purged_while_it_is_fetched_is_shown_and_not_kept() {
+    let harness = Harness::builder().layer("web-bff", PATIENT).start().await;
+    harness.fault(Service::Billing, r#"{"next":1,"hold":true}"#);
+    let purge = async {
+        harness.until_called(Service::Billing, 0).await;
+        assert_eq!(purge(&harness, "POST", "all").await, (200, json!({ "removed": 0 })));
+        harness.release(Service::Billing);
+    };
+    let (told, ()) = tokio::join!(usage(&harness), purge);
+    assert_eq!(told, ("o=ok".to_owned(), "usage;fwd=miss".to_owned()));
+    assert_eq!(usage(&harness).await.1, "usage;fwd=miss;stored");
+    assert_eq!(harness.calls(Service::Billing), 2);
+}
+
+#[tokio::test]
 async fn past_its_time_a_kept_answer_is_shown_at_once_while_one_new_one_is_fetched() {
     let harness = patient().await;
     usage(&harness).await;

@@ -75,6 +75,17 @@ async fn a_fault_that_takes_too_long_costs_an_optional_part_its_value_at_its_dea
 }
 
 #[tokio::test]
+async fn a_service_that_answers_slower_than_the_answers_deadline_costs_its_part_only() {
+    let harness = Harness::start().await;
+    harness.fault(Service::Webhook, r#"{"next":1,"delay_ms":20000}"#);
+    let answer = harness.web_get("/api/dashboard").await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(part_status(&answer, "hooks"), "o=failed;r=timeout");
+    assert_eq!(json_of(answer).await["hooks"], Value::Null);
+    harness.until_given_up(Service::Webhook, 1).await;
+}
+
+#[tokio::test]
 async fn each_fault_of_a_required_part_has_its_status_and_its_code() {
     let harness = Harness::builder().layer("mobile-bff", ROOMY).start().await;
     let refusals = [("401", 401, "part_unauthorized"), ("403", 403, "part_forbidden")];

@@ -146,6 +146,21 @@ async fn a_part_that_fails_is_a_frame_of_its_own_and_the_report_says_so() {
     assert_eq!(line["completeness"], json!(0.833));
 }
 
+#[tokio::test]
+async fn a_part_past_its_deadline_is_a_frame_and_the_answer_ends() {
+    let layer = "[aggregates.dashboard.parts.hooks]\ndeadline = \"60ms\"\n";
+    let harness =
+        Harness::builder().layer("mobile-bff", PATIENT).layer("mobile-bff", layer).start().await;
+    harness.fault(Service::Webhook, r#"{"next":1,"hang":true}"#);
+    let mut frames = Frames::of(mobile(&harness, "/dashboard?fields=hooks,profile", NDJSON).await);
+    let parts = frames.parts(2).await;
+    let hooks = json!({ "part": "hooks", "outcome": "failed", "reason": "timeout", "data": null });
+    assert_eq!(parts["hooks"], hooks);
+    assert_eq!(frames.next().await["report"]["completeness"], json!(0.5));
+    assert_eq!(frames.next_text().await, None);
+    harness.until_given_up(Service::Webhook, 1).await;
+}
+
 /// Everything but the profile waits.
 async fn holding_all_but_the_profile() -> Harness {
     let harness = Harness::builder().layer("mobile-bff", PATIENT).start().await;
