@@ -332,3 +332,38 @@ async fn what_everybody_may_see_is_one_call_unless_the_service_says_otherwise() 
         }
     }
 }
+
+#[tokio::test]
+async fn a_cookie_that_another_aggregate_lists_is_not_shown_here() {
+    let layer = r#"
+[aggregates.open]
+deadline = "8s"
+set_cookies = ["upstream"]
+[aggregates.open.parts.usage]
+call = "GET billing-service:/usage"
+convert = "xml_to_json"
+required_fields = "plan"
+cache = { ttl = "30s" }
+[views.open]
+route = "GET /open"
+fields = "*"
+"#;
+    let harness = Harness::builder().layer("mobile-bff", layer).start().await;
+    let open = harness.mobile_get("/open").await;
+    assert_eq!(field(&open, "set-cookie"), "upstream=1; Path=/");
+    let closed = harness.mobile_get("/dashboard").await;
+    assert_eq!(field(&closed, "set-cookie"), "");
+}
+
+#[tokio::test]
+async fn the_last_good_answer_is_shown_where_a_new_one_takes_too_long() {
+    let layer = "[aggregates.dashboard]\ndeadline = \"8s\"\n\
+                 [aggregates.dashboard.parts.usage]\ndeadline = \"100ms\"\n";
+    let harness = Harness::builder().layer("web-bff", layer).manual_clock().start().await;
+    harness.web_get("/api/dashboard").await;
+    harness.advance(Duration::from_secs(1_200));
+    harness.fault(Service::Billing, r#"{"next":1,"hang":true}"#);
+    let answer = harness.web_get("/api/dashboard").await;
+    assert_eq!(part_status(&answer, "usage"), "o=stale");
+    assert_eq!(field(&answer, "cache-status"), "usage;fwd=stale;ttl=-1170");
+}

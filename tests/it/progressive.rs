@@ -173,8 +173,13 @@ async fn holding_all_but_the_profile() -> Harness {
 #[tokio::test]
 async fn a_required_part_that_fails_before_the_first_frame_is_a_status_of_its_own() {
     let harness = holding_all_but_the_profile().await;
-    harness.fault(Service::User, r#"{"next":1,"status":404}"#);
-    let answer = mobile(&harness, "/dashboard", NDJSON).await;
+    harness.fault(Service::User, r#"{"next":1,"hold":true,"status":404}"#);
+    let failing = async {
+        // Only a call that has arrived can be seen to be given up.
+        harness.until_called(Service::Webhook, 0).await;
+        harness.release(Service::User);
+    };
+    let (answer, ()) = tokio::join!(mobile(&harness, "/dashboard", NDJSON), failing);
     assert_eq!(answer.status(), 404);
     assert_eq!(field(&answer, "content-type"), "application/problem+json");
     assert!(part_status(&answer, "hooks").contains("cancelled"));

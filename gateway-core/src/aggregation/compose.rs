@@ -130,10 +130,11 @@ impl Run<'_> {
         let mut whole = value.clone();
         for (number, slot) in self.slots.iter().enumerate() {
             let Place::Into { host: into, path, name, policy } = &slot.part.place else { continue };
-            if *into != host || !slot.is_shown || !slot.is_done() {
+            if *into != host || !slot.is_shown {
                 continue;
             }
-            let own = self.values.get(number).filter(|value| !value.is_empty());
+            // Until it has landed, null stands in its place: not what the service has there.
+            let own = self.values.get(number).filter(|value| !value.is_empty() && slot.is_done());
             let values = match (&slot.items, own) {
                 (Some(items), Some(_)) => Inserted::Each(&items.results),
                 (_, Some(value)) => Inserted::One(value),

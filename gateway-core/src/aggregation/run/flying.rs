@@ -73,9 +73,6 @@ impl Flying<'_> {
             return (Err(Reason::Unavailable.into()), None, None);
         };
         let time_left = self.time_left(started);
-        if time_left.is_zero() {
-            return (Err(Reason::Timeout.into()), None, None);
-        }
         let call = PartCall {
             part: Arc::clone(&part.name),
             service: part.service,
@@ -91,6 +88,9 @@ impl Flying<'_> {
             let got = cached(environment, (plan, place), wanted, self.user_id, call);
             let (result, used) = Box::pin(got).await;
             return (result, Some(used), None);
+        }
+        if time_left.is_zero() {
+            return (Err(Reason::Timeout.into()), None, None);
         }
         let answer = in_time(time_left, environment.caller.call(call)).await;
         let waited = answer.as_ref().ok().map(|answer| answer.waited);
