@@ -5,7 +5,7 @@
 //! {part.profile.plan.id}  {item.owner_id}  {items.id}
 //! ```
 //!
-//! A [`Source`] is what stands between the braces, read once when the configuration is loaded; a
+//! A `Source` is what stands between the braces, read once when the configuration is loaded; a
 //! `Scope` is what it may read for one call.
 //!
 //! Invariants
