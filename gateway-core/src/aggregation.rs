@@ -152,8 +152,10 @@ impl View {
         let mut run = Run::new(&self.plan, &fields, inputs, &self.params);
         run.run(environment, |_, _| {}).await?;
         let report = run.report();
-        let body = run.body(self.has_meta.then_some(&report));
-        Ok(Composed { body, report, headers: compose::headers(&run) })
+        match run.body(self.has_meta.then_some(&report)) {
+            Ok(body) => Ok(Composed { body, report, headers: compose::headers(&run) }),
+            Err(_) => Err(run.too_large()),
+        }
     }
 
     /// What is shown of it to one request.

@@ -24,6 +24,8 @@ pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// What is left of them.
 pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// Lets a service tell that it has had a request before (draft-ietf-httpapi-idempotency-key-header).
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What an aggregate delivered, part by part.
 pub const AGGREGATE_STATUS: HeaderName = HeaderName::from_static("aggregate-status");
 /// Where an answer's time went.

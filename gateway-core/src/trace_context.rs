@@ -55,6 +55,12 @@ impl TraceContext {
             .unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
+    /// The same trace without what vendors, or a client, have added.
+    #[must_use]
+    pub fn without_state(&self) -> Self {
+        Self { state: None, ..self.clone() }
+    }
+
     /// What vendors have added, to be passed on as it is.
     #[must_use]
     pub const fn state(&self) -> Option<&HeaderValue> {

@@ -15,6 +15,7 @@
 //! Not here: how values are written (`template`), what a missing value means (`run`).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -160,12 +161,9 @@ fn json_at<'a>(json: &'a [u8], path: &Path) -> Option<Found<'a>> {
 
 /// Each value once: fifty items with ten owners ask for ten.
 fn several<'a>(items: &[&'a [u8]], path: &Path) -> Option<Found<'a>> {
-    let mut found: Vec<&[u8]> = Vec::with_capacity(items.len());
-    for value in items.iter().flat_map(|item| elements(item, path)) {
-        if !found.contains(&value) {
-            found.push(value);
-        }
-    }
+    let mut seen = HashSet::with_capacity(items.len());
+    let values = items.iter().flat_map(|item| elements(item, path));
+    let found: Vec<&[u8]> = values.filter(|value| seen.insert(*value)).collect();
     (!found.is_empty()).then_some(Found::Several(found))
 }
 

@@ -6,13 +6,14 @@
 //! Not here: calling (`run`), the report (`status`).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 
-use super::insert::{Inserted, insert};
+use super::insert::{Inserted, NotInserted, insert};
 use super::judge::NULL;
-use super::merge::{Member, Policy, add, members, object};
+use super::merge::{Member, Object, Policy, members};
 use super::plan::HeaderRule;
 use super::plan::place::Place;
 use super::projection::project_valid;
@@ -21,19 +22,21 @@ use super::status::Report;
 
 impl Run<'_> {
     /// The answer: an object of what is shown, in declaration order; `_meta` last.
-    pub(super) fn body(&self, meta: Option<&Report>) -> Bytes {
-        let mut body = if self.plan.is_plain { self.spliced() } else { object(&self.members()) };
+    ///
+    /// Fails when parts that stand in others make it larger than an answer may be.
+    pub(super) fn body(&self, meta: Option<&Report>) -> Result<Bytes, NotInserted> {
+        let mut body = if self.plan.is_plain { self.spliced()? } else { self.settled()?.write() };
         if let Some(report) = meta {
             body.pop();
             push_key(&mut body, b"\"_meta\"");
             report.write_meta(&mut body);
             body.push(b'}');
         }
-        body.into()
+        Ok(body.into())
     }
 
     /// Every part under its own name.
-    fn spliced(&self) -> Vec<u8> {
+    fn spliced(&self) -> Result<Vec<u8>, NotInserted> {
         let size: usize = self.values.iter().map(|value| value.len() + 80).sum();
         let mut body = Vec::with_capacity(size);
         body.push(b'{');
@@ -44,46 +47,42 @@ impl Run<'_> {
             body.push(b'"');
             body.extend_from_slice(slot.part.name.as_bytes());
             body.extend_from_slice(b"\":");
-            body.extend_from_slice(&self.shown_value(place));
+            body.extend_from_slice(&self.shown_value(place)?);
         }
         body.push(b'}');
-        body
+        Ok(body)
     }
 
     /// The answer's members, those that claim one place settled.
-    pub(super) fn members(&self) -> Vec<Member<'_>> {
-        let mut all: Vec<Member<'_>> = Vec::with_capacity(self.slots.len());
+    pub(super) fn settled(&self) -> Result<Object<'_>, NotInserted> {
+        let mut all = Object::default();
         // Names under which there is nothing yet but the null of a part without a value.
-        let mut vacant: Vec<&[u8]> = Vec::new();
+        let mut vacant: HashSet<&[u8]> = HashSet::new();
         let is_there = |slot: &Slot<'_>| slot.is_shown && slot.is_done();
         for (place, slot) in self.slots.iter().enumerate().filter(|(_, slot)| is_there(slot)) {
             let brought = match &slot.part.place {
                 Place::Into { .. } => continue,
                 Place::Root { .. } => self.root_members(place),
                 Place::Member { .. } => {
-                    vec![(&*slot.part.key, self.shown_value(place).to_vec().into())]
+                    vec![(&*slot.part.key, self.shown_value(place)?.to_vec().into())]
                 }
             };
             let has_value = self.values.get(place).is_some_and(|value| !value.is_empty());
             for (key, value) in brought {
-                let is_vacant = vacant.contains(&key);
-                let is_new = !all.iter().any(|(known, _)| *known == key);
                 let policy = match slot.part.place.policy() {
-                    _ if is_vacant => Policy::Last,
+                    _ if vacant.contains(key) => Policy::Last,
                     _ if !has_value && slot.part.yields => Policy::First,
                     policy => policy,
                 };
-                if is_new && !has_value {
-                    vacant.push(key);
-                } else if has_value {
-                    vacant.retain(|vacant| *vacant != key);
+                if has_value {
+                    vacant.remove(key);
+                } else if all.value(key).is_none() {
+                    vacant.insert(key);
                 }
-                let added = add(&mut all, key, value, policy);
-                // Values have been validated when they landed.
-                debug_assert!(added.is_ok(), "valid values are put together");
+                all.add(key, value, policy)?;
             }
         }
-        all
+        Ok(all)
     }
 
     /// The members that one part brings into the answer: its value's, or itself where that is no
@@ -109,24 +108,24 @@ impl Run<'_> {
     }
 
     /// What the answer shows of a part that stands under a name of its own.
-    pub(super) fn shown_value(&self, place: usize) -> Bytes {
+    pub(super) fn shown_value(&self, place: usize) -> Result<Bytes, NotInserted> {
         let (Some(slot), Some(value)) = (self.slots.get(place), self.values.get(place)) else {
-            return NULL;
+            return Ok(NULL);
         };
         if value.is_empty() {
-            return NULL;
+            return Ok(NULL);
         }
         if slot.is_projected {
-            return value.clone();
+            return Ok(value.clone());
         }
         let name = slot.part.place.member(&slot.part.name);
-        let Some(fields) = name.and_then(|name| self.fields.child(name)) else { return NULL };
+        let Some(fields) = name.and_then(|name| self.fields.child(name)) else { return Ok(NULL) };
         // Projecting twice shows the same as projecting once.
-        project_valid(&self.with_guests(place, value), fields)
+        Ok(project_valid(&self.with_guests(place, value)?, fields))
     }
 
     /// A part's value with those of the parts that stand in it.
-    fn with_guests(&self, host: usize, value: &Bytes) -> Bytes {
+    fn with_guests(&self, host: usize, value: &Bytes) -> Result<Bytes, NotInserted> {
         let mut whole = value.clone();
         for (number, slot) in self.slots.iter().enumerate() {
             let Place::Into { host: into, path, name, policy } = &slot.part.place else { continue };
@@ -141,11 +140,10 @@ impl Run<'_> {
                 (_, None) => Inserted::One(&NULL),
             };
             let policy = if own.is_none() && slot.part.yields { Policy::First } else { *policy };
-            if let Ok(inserted) = insert(&whole, path, name, values, policy) {
-                whole = inserted.into();
-            }
+            let bound = (policy, self.plan.caps.answer_size_max);
+            whole = insert(&whole, path, name, values, bound)?.into();
         }
-        whole
+        Ok(whole)
     }
 }
 

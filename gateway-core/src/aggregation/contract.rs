@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::fields::Fields;
 use super::json_scan::{NotJson, Scanner};
 use super::status::Reason;
-use super::values::{Path, elements, name_of, scalar};
+use super::values::{Path, name_of, scalar};
 
 /// What must hold.
 #[derive(Debug, Default)]
@@ -60,8 +60,10 @@ impl Contract {
     /// Whether a valid JSON value keeps it; `user_id` is who asks.
     pub(super) fn check(&self, json: &[u8], user_id: Option<&str>) -> Result<(), Reason> {
         if let Some(owner) = &self.owner {
-            let is_theirs = |text: &&[u8]| scalar(text).is_some_and(|text| Some(&*text) == user_id);
-            if !elements(json, owner).iter().all(is_theirs) {
+            let mut scanner = Scanner::of_valid(json);
+            let mut is_owned =
+                |user_id| is_owned(&mut scanner, owner.names(), user_id).unwrap_or(false);
+            if json != b"null" && !user_id.is_some_and(&mut is_owned) {
                 return Err(Reason::ForeignData);
             }
         }
@@ -76,6 +78,40 @@ impl Contract {
             return Err(Reason::Contract);
         }
         Ok(())
+    }
+}
+
+/// Whether the member at the path is this user, in each element of each array. Data that does not
+/// say whose it is, is nobody's.
+fn is_owned(from: &mut Scanner<'_>, path: &[Box<str>], user_id: &str) -> Result<bool, NotJson> {
+    match (from.peek()?, path) {
+        (b'[', _) => {
+            let mut holds = true;
+            let mut has_more = from.enter(b']')?;
+            while has_more {
+                holds &= is_owned(from, path, user_id)?;
+                has_more = from.more(b']')?;
+            }
+            Ok(holds)
+        }
+        (b'{', [name, rest @ ..]) => {
+            let (mut is_there, mut holds) = (false, true);
+            let mut has_more = from.enter(b'}')?;
+            while has_more {
+                if *name_of(from.key()?) == **name {
+                    is_there = true;
+                    holds &= is_owned(from, rest, user_id)?;
+                } else {
+                    from.value()?;
+                }
+                has_more = from.more(b'}')?;
+            }
+            Ok(is_there && holds)
+        }
+        (_, path) => {
+            let value = from.value()?;
+            Ok(path.is_empty() && scalar(value).is_some_and(|text| text == user_id))
+        }
     }
 }
 
@@ -168,7 +204,17 @@ mod tests {
         check(&contract, r#"{"items":[]}"#, Ok(()));
         let foreign = r#"{"items":[{"owner_id":"4821"},{"owner_id":"4822"}]}"#;
         check(&contract, foreign, Err(Reason::ForeignData));
-        check(&contract, r#"{"items":[{"owner_id":{}}]}"#, Err(Reason::ForeignData));
+        for unsaid in [
+            r#"{"items":[{"owner_id":{}}]}"#,
+            r#"{"items":[{"owner_id":null}]}"#,
+            r#"{"items":[{"owner_id":"4821"},{}]}"#,
+            r#"{"items":["4821"]}"#,
+            "{}",
+            r#""4821""#,
+        ] {
+            check(&contract, unsaid, Err(Reason::ForeignData));
+        }
+        check(&contract, "null", Ok(()));
         assert_eq!(
             contract.check(br#"{"items":[{"owner_id":"1"}]}"#, None),
             Err(Reason::ForeignData)

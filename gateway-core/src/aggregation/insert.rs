@@ -30,13 +30,28 @@ pub(super) fn insert(
     path: &Path,
     name: &str,
     values: Inserted<'_>,
-    policy: Policy,
-) -> Result<Vec<u8>, NotJson> {
-    let into = Vec::with_capacity(json.len() * 2);
+    (policy, size_max): (Policy, usize),
+) -> Result<Vec<u8>, NotInserted> {
+    let into = Vec::with_capacity(json.len() + json.len() / 4);
     let from = Scanner::of_valid(json);
-    let mut insertion = Insertion { from, into, name, values, policy, item: 0 };
+    let mut insertion = Insertion { from, into, name, values, policy, size_max, item: 0 };
     insertion.value(path.names())?;
     Ok(insertion.into)
+}
+
+/// What goes in does not go in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotInserted {
+    /// The host is not what it was validated as.
+    NotJson,
+    /// The whole would be larger than an answer may be: one value goes into each of many objects.
+    TooLarge,
+}
+
+impl From<NotJson> for NotInserted {
+    fn from(_: NotJson) -> Self {
+        Self::NotJson
+    }
 }
 
 struct Insertion<'a> {
@@ -45,12 +60,13 @@ struct Insertion<'a> {
     name: &'a str,
     values: Inserted<'a>,
     policy: Policy,
+    size_max: usize,
     /// The number of the next item.
     item: usize,
 }
 
 impl Insertion<'_> {
-    fn value(&mut self, path: &[Box<str>]) -> Result<(), NotJson> {
+    fn value(&mut self, path: &[Box<str>]) -> Result<(), NotInserted> {
         match (self.from.peek()?, path) {
             (b'[', _) => self.elements(path),
             (b'{', [name, rest @ ..]) => self.members(name, rest),
@@ -64,7 +80,7 @@ impl Insertion<'_> {
         }
     }
 
-    fn elements(&mut self, path: &[Box<str>]) -> Result<(), NotJson> {
+    fn elements(&mut self, path: &[Box<str>]) -> Result<(), NotInserted> {
         self.into.push(b'[');
         let mut has_more = self.from.enter(b']')?;
         while has_more {
@@ -79,7 +95,7 @@ impl Insertion<'_> {
     }
 
     /// An object on the way.
-    fn members(&mut self, name: &str, rest: &[Box<str>]) -> Result<(), NotJson> {
+    fn members(&mut self, name: &str, rest: &[Box<str>]) -> Result<(), NotInserted> {
         self.into.push(b'{');
         let mut has_more = self.from.enter(b'}')?;
         while has_more {
@@ -102,7 +118,10 @@ impl Insertion<'_> {
     }
 
     /// An object at the end of the way.
-    fn item(&mut self) -> Result<(), NotJson> {
+    fn item(&mut self) -> Result<(), NotInserted> {
+        if self.into.len() > self.size_max {
+            return Err(NotInserted::TooLarge);
+        }
         let value: &[u8] = match self.values {
             Inserted::One(value) => value,
             Inserted::Each(values) => values.get(self.item).map_or(b"null", |value| value),
@@ -153,7 +172,8 @@ mod tests {
         let values: Vec<Bytes> =
             values.iter().map(|value| Bytes::copy_from_slice(value.as_bytes())).collect();
         let path = Path::parse_rest(path).expect("a path");
-        let inserted = insert(json.as_bytes(), &path, "n", Inserted::Each(&values), Policy::Last);
+        let inserted =
+            insert(json.as_bytes(), &path, "n", Inserted::Each(&values), (Policy::Last, 1 << 20));
         let inserted = String::from_utf8(inserted.expect("valid")).expect("UTF-8");
         assert_eq!(inserted, expected);
         serde_json::from_str::<&serde_json::value::RawValue>(&inserted).expect("valid still");
@@ -172,6 +192,20 @@ mod tests {
         check(r#"{"a":1}"#, "b", &["2"], r#"{"a":1}"#);
     }
 
+    #[test]
+    fn one_value_in_many_objects_ends_at_the_bound() {
+        let host = format!("[{}]", vec!["{}"; 1_000].join(","));
+        let guest = vec![b'1'; 1_000];
+        let into = |size_max| {
+            let path = Path::default();
+            let one = Inserted::One(&guest);
+            insert(host.as_bytes(), &path, "n", one, (Policy::Last, size_max))
+                .map(|whole| whole.len())
+        };
+        assert_eq!(into(100_000), Err(NotInserted::TooLarge));
+        assert!(into(2_000_000).is_ok_and(|length| length > 1_000_000));
+    }
+
     proptest::proptest! {
         /// Whatever the document: what is found third is what got the third value.
         #[test]
@@ -185,7 +219,7 @@ mod tests {
             let count = elements(document.as_bytes(), &path).len();
             let values: Vec<Bytes> = (0..count).map(|number| number.to_string().into()).collect();
             let inserted =
-                insert(document.as_bytes(), &path, "n", Inserted::Each(&values), Policy::Last)
+                insert(document.as_bytes(), &path, "n", Inserted::Each(&values), (Policy::Last, 1 << 20))
                     .expect("valid");
             serde_json::from_slice::<&serde_json::value::RawValue>(&inserted).expect("valid still");
             let items = elements(&inserted, &path);

@@ -2,6 +2,9 @@
 //!
 //! Not here: who claims which place (`place`).
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use super::json_scan::{NotJson, Scanner};
 use super::values::name_of;
 
@@ -24,11 +27,11 @@ pub(super) fn merge(earlier: &[u8], later: &[u8], policy: Policy) -> Result<Vec<
     match (policy, earlier.first(), later.first()) {
         (Policy::First, ..) => Ok(earlier.to_vec()),
         (Policy::Deep, Some(b'{'), Some(b'{')) => {
-            let mut merged = members(earlier)?;
-            for (key, value) in members(later)? {
-                add(&mut merged, key, value, policy)?;
+            let mut merged = Object::default();
+            for (key, value) in members(earlier)?.into_iter().chain(members(later)?) {
+                merged.add(key, value, policy)?;
             }
-            Ok(object(&merged))
+            Ok(merged.write())
         }
         (Policy::Concat, Some(b'['), Some(b'[')) => Ok(joined(earlier, later)),
         _ => Ok(later.to_vec()),
@@ -36,7 +39,7 @@ pub(super) fn merge(earlier: &[u8], later: &[u8], policy: Policy) -> Result<Vec<
 }
 
 /// A member: its key with quotes, and its value.
-pub(super) type Member<'a> = (&'a [u8], std::borrow::Cow<'a, [u8]>);
+pub(super) type Member<'a> = (&'a [u8], Cow<'a, [u8]>);
 
 /// The members of an object; none of anything else.
 pub(super) fn members(json: &[u8]) -> Result<Vec<Member<'_>>, NotJson> {
@@ -54,25 +57,47 @@ pub(super) fn members(json: &[u8]) -> Result<Vec<Member<'_>>, NotJson> {
     Ok(members)
 }
 
-/// Adds a member, or settles it with the one that has its name.
-pub(super) fn add<'a>(
-    members: &mut Vec<Member<'a>>,
-    key: &'a [u8],
-    value: std::borrow::Cow<'a, [u8]>,
-    policy: Policy,
-) -> Result<(), NotJson> {
-    let name = name_of(key);
-    match members.iter_mut().find(|(known, _)| name_of(known) == name) {
-        Some((_, known)) => *known = merge(known, &value, policy)?.into(),
-        None => members.push((key, value)),
+/// An object that is put together: no name twice, members in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Object<'a> {
+    members: Vec<Member<'a>>,
+    /// Where a name stands. A service decides how many there are, so none is searched for.
+    places: HashMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> Object<'a> {
+    /// Adds a member, or settles it with the one that has its name.
+    pub(super) fn add(
+        &mut self,
+        key: &'a [u8],
+        value: Cow<'a, [u8]>,
+        policy: Policy,
+    ) -> Result<(), NotJson> {
+        let next = self.members.len();
+        let place = *self.places.entry(name_of(key)).or_insert(next);
+        match self.members.get_mut(place) {
+            Some((_, known)) => *known = merge(known, &value, policy)?.into(),
+            None => self.members.push((key, value)),
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// The value under a key with its quotes.
+    pub(super) fn value(&self, key: &[u8]) -> Option<&[u8]> {
+        let place = *self.places.get(&name_of(key))?;
+        self.members.get(place).map(|(_, value)| &**value)
+    }
+
+    /// Its text.
+    pub(super) fn write(&self) -> Vec<u8> {
+        write(self.members.iter().map(|(key, value)| (*key, &**value)))
+    }
 }
 
 /// An object of these members.
-pub(super) fn object(members: &[Member<'_>]) -> Vec<u8> {
+pub(super) fn write<'a>(members: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
     let mut json = vec![b'{'];
-    for (place, (key, value)) in members.iter().enumerate() {
+    for (place, (key, value)) in members.enumerate() {
         if place > 0 {
             json.push(b',');
         }

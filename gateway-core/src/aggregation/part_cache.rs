@@ -83,6 +83,22 @@ pub(super) struct Value {
     pub(super) may_be_kept: bool,
 }
 
+impl Value {
+    /// A copy that holds its own bytes and no more: not the buffer or the body that they came in.
+    /// A cookie is set once, and not by every answer that is shown again.
+    fn alone(&self) -> Self {
+        let others = self.headers.iter().filter(|(name, _)| *name != header::SET_COOKIE);
+        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+        Self {
+            json: Bytes::copy_from_slice(&self.json),
+            headers: others
+                .filter_map(|(name, value)| Some((name.clone(), copy(value)?)))
+                .collect(),
+            may_be_kept: self.may_be_kept,
+        }
+    }
+}
+
 /// What the cache had to do with a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheUse {
@@ -115,6 +131,15 @@ impl CacheUse {
         match self {
             Self::Hit(ttl) | Self::StaleIfError(ttl) => Some(ttl),
             Self::Miss { .. } | Self::Collapsed => None,
+        }
+    }
+
+    /// Whether what was shown is older than it should be.
+    pub(super) const fn is_stale(self) -> bool {
+        match self {
+            Self::Hit(ttl) => ttl < 0,
+            Self::StaleIfError(_) => true,
+            Self::Miss { .. } | Self::Collapsed => false,
         }
     }
 
@@ -200,6 +225,8 @@ pub(super) struct Wanted {
     pub(super) part: Arc<str>,
     /// How long there is time to wait for it.
     pub(super) time_left: Duration,
+    /// How long a refresh may take, for which nobody waits.
+    pub(super) refresh_time: Duration,
 }
 
 /// A value, or why there is none; and what the cache had to do with it.
@@ -214,20 +241,20 @@ impl PartCache {
         Arc::new(Self { kept, flights: Flights::default() })
     }
 
-    /// The value from the cache, from a call that is under way, or from a new one made by `fetch`.
+    /// The value from the cache, from a call that is under way, or from a new one: `fetch` makes
+    /// it, in the time that it is given.
     pub(super) async fn get<F>(
         self: &Arc<Self>,
         wanted: Wanted,
         clock: &Clock,
-        fetch: impl FnOnce() -> F,
+        fetch: impl FnOnce(Duration) -> F,
     ) -> Got
     where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
     {
         let now = clock.now();
         let rule = wanted.rule;
-        let kept = self.kept.get(&wanted.key);
-        if let Some(kept) = &kept {
+        if let Some(kept) = self.kept.get(&wanted.key) {
             kept.note(&wanted.part);
             let age = now.since(kept.since);
             let ttl = seconds_left(rule.ttl, age);
@@ -239,23 +266,40 @@ impl PartCache {
                 return (Ok(kept.value.clone()), CacheUse::Hit(ttl.min(-1)));
             }
         }
-        let (result, used) = self.fetch(wanted, clock, fetch).await;
-        let stale = kept.filter(|kept| now.since(kept.since) < rule.ttl + rule.stale_if_error);
-        match (result, stale) {
-            (Err(failure), Some(kept)) if failure.reason.lets_stale_stand_in() => {
+        let (result, used) = self.call_in_time(&wanted, clock, fetch).await;
+        let Err(failure) = &result else { return (result, used) };
+        // Looked up again: what was purged in the meantime is not shown.
+        match self.kept.get(&wanted.key).filter(|_| failure.reason.lets_stale_stand_in()) {
+            Some(kept) if now.since(kept.since) < rule.ttl + rule.stale_if_error => {
                 let ttl = seconds_left(rule.ttl, now.since(kept.since)).min(-1);
                 (Ok(kept.value.clone()), CacheUse::StaleIfError(ttl))
             }
-            (result, _) => (result, used),
+            _ => (result, used),
         }
     }
 
-    /// Waits for the call that is under way, or makes it.
-    async fn fetch<F>(
+    async fn call_in_time<F>(
         self: &Arc<Self>,
-        wanted: Wanted,
+        wanted: &Wanted,
         clock: &Clock,
-        fetch: impl FnOnce() -> F,
+        fetch: impl FnOnce(Duration) -> F,
+    ) -> Got
+    where
+        F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
+    {
+        let late = (Err(Reason::Timeout.into()), CacheUse::Miss { is_kept: false });
+        if wanted.time_left.is_zero() {
+            return late;
+        }
+        timeout(wanted.time_left, self.call_once(wanted, clock, fetch)).await.unwrap_or(late)
+    }
+
+    /// Waits for the call that is under way, or makes it.
+    async fn call_once<F>(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        clock: &Clock,
+        fetch: impl FnOnce(Duration) -> F,
     ) -> Got
     where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
@@ -268,43 +312,41 @@ impl PartCache {
         let mut fetch = Some(fetch);
         let flight = (&wanted.key, &wanted.part);
         let (is_first, boarded) = self.flights.join_or_start(flight, recheck, || {
-            let (cache, clock) = (Arc::clone(self), clock.clone());
-            (fetch.take().map(|fetch| fetch()), cache.keep_of(&wanted, clock))
+            let call = fetch.take().map(|fetch| fetch(wanted.time_left));
+            (call, Arc::clone(self).keep_of(wanted, clock.clone()))
         });
-        // Another's flight may have more time than this answer.
-        let Ok(landed) = timeout(wanted.time_left, boarded.landed()).await else {
-            let used =
-                if is_first { CacheUse::Miss { is_kept: false } } else { CacheUse::Collapsed };
-            return (Err(Reason::Timeout.into()), used);
-        };
-        let Landed { result, is_kept } = landed;
+        let Landed { result, is_kept } = boarded.landed().await;
         if is_first {
             return (result, CacheUse::Miss { is_kept });
         }
         if is_kept && let Some(kept) = self.kept.get(&wanted.key) {
             kept.note(&wanted.part);
         }
-        match result {
-            // What turned out to be personal is not for all who waited along.
-            Ok(value) if wanted.rule.is_shared && !value.may_be_kept => {
-                let own = match fetch.take() {
-                    Some(fetch) => fetch().await,
-                    None => Ok(value),
-                };
-                (own, CacheUse::Miss { is_kept: false })
-            }
-            result => (result, CacheUse::Collapsed),
+        // What turned out to be personal is not for all who waited along; and who began the call
+        // may have had less time for it.
+        let is_for_all = match &result {
+            Ok(value) => !wanted.rule.is_shared || value.may_be_kept,
+            Err(failure) => failure.reason != Reason::Timeout,
+        };
+        match fetch.take().filter(|_| !is_for_all) {
+            Some(fetch) => (fetch(wanted.time_left).await, CacheUse::Miss { is_kept: false }),
+            None => (result, CacheUse::Collapsed),
         }
     }
 
-    /// Fetches in the background, unless that is under way.
-    fn refresh<F>(self: &Arc<Self>, wanted: &Wanted, clock: &Clock, fetch: impl FnOnce() -> F)
-    where
+    /// Fetches in the background, unless that is under way, with all the time that a part has:
+    /// nobody waits for it.
+    fn refresh<F>(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        clock: &Clock,
+        fetch: impl FnOnce(Duration) -> F,
+    ) where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
     {
         self.flights.start_unless_under_way((&wanted.key, &wanted.part), || {
-            let (cache, clock) = (Arc::clone(self), clock.clone());
-            (Some(fetch()), cache.keep_of(wanted, clock))
+            let call = fetch(wanted.refresh_time);
+            (Some(call), Arc::clone(self).keep_of(wanted, clock.clone()))
         });
     }
 
@@ -330,9 +372,7 @@ impl PartCache {
                     return false;
                 }
             };
-            let mut value = value.clone();
-            // A cookie is set once, and not by every answer that is shown again.
-            value.headers.retain(|(name, _)| *name != header::SET_COOKIE);
+            let value = value.alone();
             let known = self.kept.get(&key);
             let parts = known.map(|known| known.parts()).unwrap_or_default();
             let kept = Kept { value, since: clock.now(), parts: Mutex::new(parts) };

@@ -30,7 +30,8 @@ use super::View;
 use super::bindings::Inputs;
 use super::caller::Caller;
 use super::failure::AggregateFailed;
-use super::merge::object;
+use super::insert::NotInserted;
+use super::merge::write;
 use super::plan::place::Place;
 use super::run::{Environment, Run};
 use super::status::Report;
@@ -132,8 +133,8 @@ impl Progress {
         environment: Environment<C>,
         inputs: OwnedInputs,
     ) -> Self {
-        // Not bounded, and needs no bound: a part is sent once, and once more for each that is put
-        // into it, and all parts together are capped.
+        // Needs no bound of its own: a part is sent once, and once more for each that is put into
+        // it, and no frame is larger than an answer may be.
         let (sender, events) = mpsc::unbounded_channel();
         let driver = Box::pin(async move {
             let last = match drive(&view, &environment, &inputs.inputs(), &sender).await {
@@ -169,22 +170,25 @@ async fn drive<C: Caller>(
 ) -> Result<Report, AggregateFailed> {
     let fields = view.fields_for(inputs)?;
     let mut run = Run::new(&view.plan, &fields, inputs, &view.params);
-    let told = |run: &Run<'_>, place: usize| {
-        if let Some(frame) = frame(run, place) {
-            let _ = events.send(Event::Part(frame));
-        }
+    let mut is_too_large = false;
+    let told = |run: &Run<'_>, place: usize| match frame(run, place) {
+        Ok(Some(frame)) => drop(events.send(Event::Part(frame))),
+        Ok(None) => {}
+        Err(_) => is_too_large = true,
     };
     run.run(environment, told).await?;
-    Ok(run.report())
+    if is_too_large { Err(run.too_large()) } else { Ok(run.report()) }
 }
 
 /// What a part that is done changes in the answer.
-fn frame(run: &Run<'_>, done: usize) -> Option<Bytes> {
-    let place = match run.slots.get(done)?.part.place {
+fn frame(run: &Run<'_>, done: usize) -> Result<Option<Bytes>, NotInserted> {
+    let Some(slot) = run.slots.get(done) else { return Ok(None) };
+    let place = match slot.part.place {
         Place::Into { host, .. } => host,
         Place::Member { .. } | Place::Root { .. } => done,
     };
-    let slot = run.slots.get(place).filter(|slot| slot.is_shown && slot.is_done())?;
+    let slot = run.slots.get(place).filter(|slot| slot.is_shown && slot.is_done());
+    let Some(slot) = slot else { return Ok(None) };
     let report = slot.report(place);
     let mut frame = format!("{{\"part\":\"{}\"", slot.part.name).into_bytes();
     let at = match &slot.part.place {
@@ -202,26 +206,22 @@ fn frame(run: &Run<'_>, done: usize) -> Option<Bytes> {
         frame.extend_from_slice(format!(",\"reason\":\"{}\"", reason.as_str()).as_bytes());
     }
     frame.extend_from_slice(b",\"data\":");
-    frame.extend_from_slice(&data(run, place));
+    frame.extend_from_slice(&data(run, place)?);
     frame.push(b'}');
-    Some(frame.into())
+    Ok(Some(frame.into()))
 }
 
-fn data(run: &Run<'_>, place: usize) -> Bytes {
-    let Some(slot) = run.slots.get(place) else { return Bytes::new() };
-    if let Place::Root { .. } = slot.part.place {
-        // As they are in the answer, where another part may have settled a name.
-        let brought = run.root_members(place);
-        let all = run.members().into_iter();
-        let own = |(key, _): &super::merge::Member<'_>| brought.iter().any(|(own, _)| own == key);
-        return object(&all.filter(own).collect::<Vec<_>>()).into();
-    }
+fn data(run: &Run<'_>, place: usize) -> Result<Bytes, NotInserted> {
+    let Some(slot) = run.slots.get(place) else { return Ok(Bytes::new()) };
     if run.plan.is_plain {
         return run.shown_value(place);
     }
-    let is_it = |(key, _): &&super::merge::Member<'_>| **key == *slot.part.key;
-    match run.members().iter().find(is_it) {
-        Some((_, value)) => Bytes::copy_from_slice(value),
-        None => super::judge::NULL,
+    // As it is in the answer, where another part may have settled a name.
+    let all = run.settled()?;
+    if let Place::Root { .. } = slot.part.place {
+        let own = run.root_members(place);
+        let settled = own.iter().filter_map(|(key, _)| Some((*key, all.value(key)?)));
+        return Ok(write(settled).into());
     }
+    Ok(all.value(&slot.part.key).map_or(super::judge::NULL, Bytes::copy_from_slice))
 }

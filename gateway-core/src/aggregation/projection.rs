@@ -9,7 +9,7 @@
 //! - The kind of a value is kept: an object stays one, an array keeps its length unless a limit
 //!   says otherwise. A scalar where the view names members shows none of them: null.
 //!
-//! Not here: the language of fields (`fields`), where parts stand in the answer (`parts`).
+//! Not here: the language of fields (`fields`), where parts stand in the answer (`compose`).
 
 use bytes::Bytes;
 

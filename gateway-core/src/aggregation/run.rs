@@ -281,7 +281,11 @@ impl<'a> Run<'a> {
             self.landed = self.landed.max(landed);
         }
         let Some(slot) = self.slots.get_mut(place) else { return Ok(None) };
-        slot.note(started, landed, cache);
+        // Of a call that there was no time for, no time is told: that is how it differs from one
+        // that took too long.
+        if is_called || cache.is_some() {
+            slot.note(started, landed, cache);
+        }
         slot.is_called |= is_called;
         let Some(items) = &mut slot.items else {
             match result {
@@ -314,11 +318,7 @@ impl<'a> Run<'a> {
         slot.headers = value.headers;
         slot.is_projected = is_projected;
         (slot.state, slot.reason) = (State::Done, None);
-        slot.outcome = match slot.cache {
-            Some(CacheUse::Hit(ttl)) if ttl >= 0 => Outcome::Cached,
-            Some(CacheUse::Hit(_) | CacheUse::StaleIfError(_)) => Outcome::Stale,
-            Some(CacheUse::Miss { .. } | CacheUse::Collapsed) | None => Outcome::Ok,
-        };
+        slot.outcome = slot.delivered();
         if let Some(known) = self.values.get_mut(place) {
             *known = value.json;
         }
@@ -337,8 +337,9 @@ impl<'a> Run<'a> {
         if let (Outcome::Failed, Some(reason)) = (outcome, reason) {
             return self.fail(place, failure.unwrap_or(reason.into()));
         }
-        (slot.state, slot.outcome, slot.reason) = (State::Done, outcome, reason);
         let list = items.list();
+        let outcome = if outcome == Outcome::Ok { slot.delivered() } else { outcome };
+        (slot.state, slot.outcome, slot.reason) = (State::Done, outcome, reason);
         if let Some(known) = self.values.get_mut(place) {
             *known = list;
         }
@@ -387,11 +388,13 @@ impl<'a> Run<'a> {
             None => value.len(),
         });
         let size_max = self.plan.caps.answer_size_max;
-        if sizes.sum::<usize>() > size_max {
-            let report = Box::new(self.report());
-            return Err(AggregateFailed::TooLarge { size_max, report });
-        }
-        Ok(())
+        if sizes.sum::<usize>() > size_max { Err(self.too_large()) } else { Ok(()) }
+    }
+
+    /// The parts together are larger than an answer may be.
+    pub(super) fn too_large(&self) -> AggregateFailed {
+        let size_max = self.plan.caps.answer_size_max;
+        AggregateFailed::TooLarge { size_max, report: Box::new(self.report()) }
     }
 
     /// An answer in which nothing is left to show is none.

@@ -9,6 +9,8 @@
 //!
 //! Not here: what a view shows (`projection`); anything that computes a value.
 
+use std::collections::HashSet;
+
 use super::fields::Fields;
 use super::json_scan::{NotJson, Scanner};
 use super::values::{Path, name_of, push_string};
@@ -102,18 +104,13 @@ struct Shaping<'a> {
 struct Object {
     start: usize,
     /// The names it has, where any could come twice.
-    names: Option<Vec<String>>,
+    names: Option<HashSet<String>>,
 }
 
 impl Object {
     /// Whether a member of that name may be written.
     fn takes(&mut self, name: &str) -> bool {
-        let Some(names) = &mut self.names else { return true };
-        if names.iter().any(|known| known == name) {
-            return false;
-        }
-        names.push(name.to_owned());
-        true
+        self.names.as_mut().is_none_or(|names| names.insert(name.to_owned()))
     }
 }
 
@@ -129,7 +126,7 @@ impl Shaping<'_> {
         match self.from.peek()? {
             b'{' if !shape.names.is_empty() => {
                 self.into.push(b'{');
-                let names = shape.moves_names().then(Vec::new);
+                let names = shape.moves_names().then(HashSet::new);
                 let mut object = Object { start: self.into.len(), names };
                 self.members(shape, &mut object)?;
                 self.into.push(b'}');

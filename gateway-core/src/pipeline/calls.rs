@@ -56,7 +56,8 @@ impl CallContext {
     /// The same without a word about who asks.
     #[must_use]
     pub fn of_nobody(&self) -> Self {
-        Self { principal: None, client: None, ..self.clone() }
+        let trace = self.trace.without_state();
+        Self { principal: None, client: None, trace, ..self.clone() }
     }
 }
 
@@ -86,7 +87,7 @@ pub(super) async fn call_dressed(
     worker: &Worker,
     (site, service): (&Site, &Service),
     context: &CallContext,
-    make: Remake<'_>,
+    (make, may_repeat): (Remake<'_>, bool),
     time_left: Duration,
 ) -> Result<Answer, CallFailed> {
     let clock = &worker.core.clock;
@@ -96,7 +97,8 @@ pub(super) async fn call_dressed(
         sign(worker, (site, service), context, &mut request);
         request
     };
-    let answer = worker.client.call_remade(&service.target, &signed, time_left).await;
+    let client = &worker.client;
+    let answer = client.call_remade(&service.target, &signed, may_repeat, time_left).await;
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
     answer
 }

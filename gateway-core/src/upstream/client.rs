@@ -88,7 +88,8 @@ impl<C: Connect> Client<C> {
     }
 
     /// The same for a request that can be made again: should it have to be sent a second time,
-    /// `remake` makes it, and no copy is kept for that.
+    /// `remake` makes it, and no copy is kept for that. One that may not be repeated is sent once,
+    /// whatever its method.
     ///
     /// # Errors
     ///
@@ -97,16 +98,17 @@ impl<C: Connect> Client<C> {
         &self,
         target: &Arc<Target>,
         remake: Remake<'_>,
+        may_repeat: bool,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
-        self.call_or_again(target, remake(), Some(remake), time_left).await
+        self.call_or_again(target, remake(), Some((remake, may_repeat)), time_left).await
     }
 
     async fn call_or_again(
         &self,
         target: &Arc<Target>,
         request: Request<Body>,
-        remake: Option<Remake<'_>>,
+        remake: Option<(Remake<'_>, bool)>,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
         if time_left.is_zero() {
@@ -138,7 +140,7 @@ impl<C: Connect> Client<C> {
         &self,
         target: &Arc<Target>,
         mut request: Request<Body>,
-        remake: Option<Remake<'_>>,
+        remake: Option<(Remake<'_>, bool)>,
     ) -> Result<(HeadOf<C>, u32), CallFailed> {
         let home = self.home(target);
         let is_idempotent = request.method().is_idempotent();
@@ -153,13 +155,13 @@ impl<C: Connect> Client<C> {
                 request = unsent;
                 continue;
             }
-            let again = match (copy, remake) {
-                (Some(copy), _) => Some(copy.into()),
-                (None, Some(remake)) if is_idempotent => Some(remake_for(target, remake)),
-                (None, _) => None,
-            };
-            let Some(again) = again.filter(|_| died_unanswered(failed.error())) else {
+            if !died_unanswered(failed.error()) {
                 return Err(sorted(target, failed.into_error()));
+            }
+            let again = match (copy, remake) {
+                (Some(copy), _) => copy.into(),
+                (None, Some((remake, true))) if is_idempotent => remake_for(target, remake),
+                (None, _) => return Err(sorted(target, failed.into_error())),
             };
             target.count_replay();
             return Ok((self.send_afresh(target, &home, again).await?, 2));
@@ -192,7 +194,7 @@ impl<C: Connect> Client<C> {
             Err(_) => return Err(CallFailed::ConnectTimedOut(limit)),
         };
         target.count_connection();
-        self.pools.keep_swept(target.settings().idle_timeout);
+        self.pools.keep_swept();
         let opened = Wire::open(stream, home, head_size_max(target.settings())).await;
         opened.map_err(|error| sorted(target, error))
     }
@@ -253,32 +255,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Pools<S> {
         self.by_target.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to it that connections which nobody uses are hung up, for as long as there are any.
-    fn keep_swept(self: &Arc<Self>, idle_timeout: Duration) {
+    /// Sees to it that connections which nobody uses are hung up, as long as there is the client.
+    fn keep_swept(self: &Arc<Self>) {
         if self.is_swept.swap(true, Ordering::Relaxed) {
             return;
         }
         let pools = Arc::downgrade(self);
         tokio::spawn(async move {
             loop {
-                sleep(idle_timeout).await;
-                let Some(pools) = pools.upgrade() else { return };
-                if !pools.sweep() {
-                    return;
-                }
+                let Some(period) = pools.upgrade().map(|pools| pools.sweep()) else { return };
+                sleep(period).await;
             }
         });
     }
 
-    /// False when there is nothing left to sweep, until a connection is opened.
-    fn sweep(&self) -> bool {
+    /// Hangs up on what is unused for too long; says when to look again.
+    fn sweep(&self) -> Duration {
         let homes: Vec<_> = self.by_target().values().map(|pool| Arc::clone(&pool.home)).collect();
         homes.iter().for_each(|home| home.sweep());
-        let is_any_left = homes.iter().any(|home| !home.is_empty());
-        self.is_swept.store(is_any_left, Ordering::Relaxed);
-        is_any_left
+        let shortest = homes.iter().map(|home| home.idle_timeout()).min();
+        // Half of it: none is kept for more than one and a half times as long as it may be.
+        let period = shortest.map_or(SWEEP_PERIOD_MAX, |shortest| shortest / 2);
+        period.clamp(SWEEP_PERIOD_MIN, SWEEP_PERIOD_MAX)
     }
 }
+
+const SWEEP_PERIOD_MIN: Duration = Duration::from_millis(100);
+const SWEEP_PERIOD_MAX: Duration = Duration::from_secs(60);
 
 impl<C: Connect> fmt::Debug for Client<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,9 @@
 //! One HTTP/1.1 connection to a service, driven by whoever uses it.
 //!
 //! No task stands behind it: the call that sends a request over it, and then the answer's body,
-//! move its bytes. When the answer has ended it goes home, to be used again; an unused connection
-//! is not watched, so one that has died is found out when it is taken out.
+//! move its bytes. When the answer has ended it goes home, to be used again. An unused connection
+//! is not watched: one that has died is found out when it is taken out, or at the latest when it
+//! is to send, and then gives the request back.
 //!
 //! Invariants
 //! - It carries one request at a time, and goes home only when it is ready for the next.
@@ -12,6 +13,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -28,11 +30,9 @@ use crate::upstream::target::TargetSettings;
 /// A connection.
 pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     sender: http1::SendRequest<Body>,
-    connection: http1::Connection<TokioIo<ServiceStream<S>>, Body>,
+    /// `None` once it is over.
+    connection: Option<http1::Connection<TokioIo<ServiceStream<S>>, Body>>,
     home: Weak<Home<S>>,
-    is_over: bool,
-    /// Whether it has carried a request before.
-    pub(super) is_reused: bool,
 }
 
 /// The unused connections to one target, the latest last.
@@ -53,7 +53,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
     /// The connection that was used last, if one is still good.
     pub(super) fn take(&self, context: &mut Context<'_>) -> Option<Box<Wire<S>>> {
         loop {
-            let (_, mut wire) = self.unused().pop()?;
+            let (since, mut wire) = self.unused().pop()?;
+            // Whoever is older than the last one is too old as well.
+            if since.elapsed() >= self.settings.idle_timeout {
+                self.unused().clear();
+                return None;
+            }
             // Reads what has come in the meantime: an end, or bytes that nobody asked for.
             if wire.poll_drive(context).is_pending() && wire.sender.is_ready() {
                 return Some(wire);
@@ -80,8 +85,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
         drop(old);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.unused().is_empty()
+    pub(super) const fn idle_timeout(&self) -> Duration {
+        self.settings.idle_timeout
     }
 }
 
@@ -95,8 +100,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         let io = TokioIo::new(ServiceStream::new(stream));
         let mut builder = http1::Builder::new();
         let (sender, connection) = builder.max_buf_size(head_size_max).handshake(io).await?;
-        let home = Arc::downgrade(home);
-        Ok(Box::new(Self { sender, connection, home, is_over: false, is_reused: false }))
+        let (connection, home) = (Some(connection), Arc::downgrade(home));
+        Ok(Box::new(Self { sender, connection, home }))
     }
 
     /// Sends a request and waits for the head of its answer. A request of which nothing was sent
@@ -107,11 +112,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         let mut answer = pin!(self.sender.try_send_request(request));
         poll_fn(|context| {
-            // Twice: what the connection brings is there at once, and its end is an answer too.
+            // Twice: what the connection brings is there at once. One that is over is dropped
+            // before: that alone gives back a request which it had queued and never sent.
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
                 return Poll::Ready(answer);
             }
-            self.is_over = self.is_over || Pin::new(&mut self.connection).poll(context).is_ready();
+            let _over = self.poll_drive(context);
             answer.as_mut().poll(context)
         })
         .await
@@ -121,7 +127,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     pub(super) fn go_home(mut self: Box<Self>, context: &mut Context<'_>) {
         let is_good = self.poll_drive(context).is_pending() && self.sender.is_ready();
         if let (true, Some(home)) = (is_good, self.home.upgrade()) {
-            self.is_reused = true;
             home.put(self);
         }
     }
@@ -129,10 +134,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Wire<S> {
     fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.is_over && Pin::new(&mut self.connection).poll(context).is_pending() {
+        if let Some(connection) = &mut self.connection
+            && Pin::new(connection).poll(context).is_pending()
+        {
             return Poll::Pending;
         }
-        self.is_over = true;
+        self.connection = None;
         Poll::Ready(())
     }
 

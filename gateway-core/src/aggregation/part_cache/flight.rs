@@ -66,6 +66,8 @@ impl Flights {
             if !flight.parts.contains(part) {
                 flight.parts.push(Arc::clone(part));
             }
+            // Somebody waits for it now: a purge does not take it from them.
+            flight.is_refresh = false;
             return (false, Boarded::Waiting(flight.landing.subscribe()));
         }
         if let Some(landed) = recheck() {

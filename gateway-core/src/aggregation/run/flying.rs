@@ -82,7 +82,9 @@ impl Flying<'_> {
             size_max: self.plan.caps.part_size_max,
         };
         if let (Some(key), Some(rule)) = (self.key, part.cache) {
-            let wanted = Wanted { key, rule, part: Arc::clone(&part.label), time_left };
+            let refresh_time = part.deadline.unwrap_or(self.plan.deadline);
+            let part = Arc::clone(&part.label);
+            let wanted = Wanted { key, rule, part, time_left, refresh_time };
             let (plan, place) = (self.plan, self.job.part);
             // Boxed: most parts have no cache, and all futures are as large as the largest.
             let got = cached(environment, (plan, place), wanted, self.user_id, call);
@@ -108,9 +110,9 @@ async fn cached<C: Caller>(
     user_id: Option<&IdentityText>,
     call: PartCall,
 ) -> (Result<Value, PartFailure>, CacheUse) {
-    let time_left = call.time_left;
-    let fetch = || {
+    let fetch = |time_left| {
         let (plan, user_id) = (Arc::clone(plan), user_id.cloned());
+        let call = PartCall { time_left, ..call };
         let answer = in_time(time_left, environment.caller.call(call));
         async move {
             let answer = answer.await?;

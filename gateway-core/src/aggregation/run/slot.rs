@@ -40,6 +40,8 @@ pub(in crate::aggregation) struct Slot<'a> {
     pub(in crate::aggregation) items: Option<Items>,
     pub(in crate::aggregation) headers: Vec<(HeaderName, HeaderValue)>,
     pub(in crate::aggregation) cache: Option<CacheUse>,
+    /// Whether anything in it is older than it should be.
+    is_stale: bool,
 }
 
 impl<'a> Slot<'a> {
@@ -58,6 +60,7 @@ impl<'a> Slot<'a> {
             items: None,
             headers: Vec::new(),
             cache: None,
+            is_stale: false,
         }
     }
 
@@ -70,11 +73,24 @@ impl<'a> Slot<'a> {
         let first = self.started.map_or(started, |first| first.min(started));
         self.started = Some(first);
         self.took = Some(landed.saturating_sub(first));
+        self.is_stale |= cache.is_some_and(CacheUse::is_stale);
         // Of several calls, one that had to be made tells more than one that had not.
         self.cache = match (self.cache, cache) {
+            (Some(CacheUse::Hit(known)), Some(CacheUse::Hit(ttl))) => {
+                Some(CacheUse::Hit(known.min(ttl)))
+            }
             (Some(CacheUse::Hit(_)) | None, used) => used.or(self.cache),
             (known, _) => known,
         };
+    }
+
+    /// What a part is that has all it wants.
+    pub(super) const fn delivered(&self) -> Outcome {
+        match self.cache {
+            _ if self.is_stale => Outcome::Stale,
+            Some(CacheUse::Hit(_)) => Outcome::Cached,
+            _ => Outcome::Ok,
+        }
     }
 
     pub(in crate::aggregation) fn report(&self, number: usize) -> PartReport {

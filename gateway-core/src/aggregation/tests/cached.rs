@@ -398,3 +398,92 @@ async fn two_aggregates_share_an_answer_and_each_shows_its_own_fields_of_it() {
     assert_eq!(asking.x("ada").await, "1 x;o=cached");
     assert_eq!(asking.environment.cache.purge(Purge::Part("third.x")), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn items_that_were_kept_too_long_are_told_as_such() {
+    let owners = PartSource {
+        cache: Some(RULE),
+        for_each: Some("x.items".into()),
+        ..part("owners", "GET b:/users/{item.id}")
+    };
+    let source = aggregate(vec![part("x", "GET a:/x"), owners]);
+    let items = says(r#"{"items":[{"id":1},{"id":2}]}"#);
+    let platform = platform([("x", items), ("owners", says("7"))]);
+    let asking = Asking::of(view(&source, "*"), platform);
+    let owners = async |asking: &Asking| {
+        let answered = asking.ask(&principal("ada")).await;
+        let (_, status) = answered.split_once("owners;").expect("a report");
+        status.to_owned()
+    };
+    assert_eq!(owners(&asking).await, "o=ok");
+    assert_eq!(owners(&asking).await, "o=cached");
+    asking.pass(1_100).await;
+    assert_eq!(owners(&asking).await, "o=stale");
+    asking.pass(1_600).await;
+    asking.platform.does("owners", answers(503, ""));
+    let answered = answer_to(&asking.view, &asking.environment, &principal("ada"), "").await;
+    assert!(!answered.expect("an answer").report.is_whole(), "old ones stand in");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_pins_no_more_than_its_own_bytes() {
+    let padded = format!("{}1", " ".repeat(100_000));
+    let asking = Asking::of(cached("GET a:/x", RULE), platform([("y", says("0"))]));
+    asking.platform.does("x", says(&padded));
+    assert_eq!(asking.x("ada").await, "1 x;o=ok");
+    let answered = answer_to(&asking.view, &asking.environment, &principal("ada"), "").await;
+    assert_eq!(answered.expect("an answer").body, r#"{"x":1,"y":0}"#);
+    let size = asking.environment.cache.size();
+    assert!(size < 1_000, "{size} bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_call_has_their_own_time_for_it() {
+    let asking = Asking::of(cached("GET a:/x", RULE), counting());
+    asking.platform.does("x", after(100, says("1")));
+    let Environment { caller, clock, cache, .. } = &asking.environment;
+    let hurried = Environment {
+        caller: caller.clone(),
+        clock: clock.clone(),
+        cache: Arc::clone(cache),
+        due: clock.now().after(50 * MS),
+    };
+    let ada = principal("ada");
+    let first = answer_to(&asking.view, &hurried, &ada, "");
+    let (first, second) = tokio::join!(first, asking.x("ada"));
+    let first = shown(first);
+    assert!(first.contains("x;o=failed;r=timeout"), "{first}");
+    assert_eq!(second, "1 x;o=ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_turns_out_personal_costs_nobody_more_than_their_time() {
+    let shared = CacheRule { is_shared: true, ..RULE };
+    let asking = Asking::of(cached("GET a:/x", shared), platform([("y", says("0"))]));
+    asking.platform.answers_by("x", |_| {
+        let mut answer = says("1").1.expect("an answer");
+        answer.headers.insert("cache-control", HeaderValue::from_static("private"));
+        after(600, (MS, Ok(answer)))
+    });
+    let clock = asking.environment.clock.clone();
+    let begun = clock.now();
+    let (first, second) = tokio::join!(asking.x("ada"), asking.x("bob"));
+    assert_eq!(first, "1 x;o=ok");
+    assert_eq!(second, "null x;o=failed;r=timeout");
+    // Two at a time move the clock twice as fast as it goes.
+    assert!(clock.now().since(begun) <= 1_700 * MS, "the aggregate's 800 ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_purged_while_a_new_one_fails_is_not_shown() {
+    let asking = Asking::of(cached("GET a:/x", RULE), counting());
+    asking.x("ada").await;
+    asking.pass(1_600).await;
+    asking.platform.does("x", after(50, answers(503, "")));
+    let purging = async {
+        tokio::time::sleep(20 * MS).await;
+        asking.environment.cache.purge(Purge::Identity("ada"));
+    };
+    let (answered, ()) = tokio::join!(asking.x("ada"), purging);
+    assert_eq!(answered, "null x;o=failed;r=status;status=503");
+}

@@ -89,6 +89,17 @@ fn places(
                 refuse(&part.name, key, &text, reason);
             }
         }
+        // Items are joined by their number: another part must not put another list in their place.
+        let replaces = |other: &&Part| {
+            let outer = other.place.text(&other.name, names);
+            let rest = text.strip_prefix(&*outer).filter(|_| other.name != part.name);
+            let is_guest = matches!(other.place, Place::Into { .. });
+            is_guest && rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        if let (Some(_), Some(other)) = (&part.for_each, parts.iter().find(replaces)) {
+            let reason = format!("lies within the place of {:?}", other.name);
+            refuse(&part.name, key, &text, reason);
+        }
         if let Some(first) = claimed.insert(text.clone(), &part.name)
             && written.on_conflict.is_none()
         {

@@ -10,11 +10,11 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::aggregation::caller::{Caller, PartAnswer, PartCall, PartFailure};
 use crate::aggregation::status::Reason;
 use crate::exchange::Exchange;
-use crate::header::TRACEPARENT;
+use crate::header::{IDEMPOTENCY_KEY, TRACEPARENT};
 use crate::pipeline::Worker;
 use crate::pipeline::calls::{self, CallContext};
 use crate::site::Site;
-use crate::upstream::{self, CallFailed};
+use crate::upstream::{self, CallFailed, Remake};
 
 /// Calls services on one request's behalf.
 #[derive(Debug, Clone)]
@@ -79,8 +79,11 @@ async fn make(
         }
         request
     };
-    let answer =
-        calls::call_dressed(worker, (site, service), &said.context, &request, time_left).await;
+    // A write is never repeated unless its service can tell that it has had it before.
+    let may_repeat =
+        call.method.is_safe() || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
+    let make = (&request as Remake<'_>, may_repeat);
+    let answer = calls::call_dressed(worker, (site, service), &said.context, make, time_left).await;
     let (head, body) = answer.map_err(|failed| failure(&failed))?.response.into_parts();
     let body = upstream::collect(body, size_max).await.map_err(|failed| failure(&failed))?;
     let waited = clock.now().since(started);

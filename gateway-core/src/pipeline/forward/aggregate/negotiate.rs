@@ -25,7 +25,8 @@ pub(super) fn format(headers: &HeaderMap) -> Option<Format> {
     let preferred = [Format::Ndjson, Format::EventStream].into_iter().filter_map(|format| {
         let weight = weight(format.media_type()).filter(|&weight| weight > 0)?;
         // Named as such, it is preferred to what `*/*` lets in, but not to JSON named as much.
-        let is_json_named = ranges.iter().any(|(range, _)| *range == "application/json");
+        let is_json_named =
+            ranges.iter().any(|(range, _)| range.eq_ignore_ascii_case("application/json"));
         (weight > json || (weight == json && !is_json_named)).then_some((weight, format))
     });
     // Of two with one weight the first of the list.
@@ -60,6 +61,7 @@ mod tests {
             (Some("text/event-stream"), Some(Format::EventStream)),
             (Some("Text/Event-Stream;q=1"), Some(Format::EventStream)),
             (Some("application/x-ndjson, application/json"), None),
+            (Some("application/x-ndjson, Application/JSON"), None),
             (Some("application/x-ndjson, application/json;q=0.5"), Some(Format::Ndjson)),
             (Some("application/x-ndjson, */*"), Some(Format::Ndjson)),
             (Some("application/x-ndjson;q=0.5, */*"), None),
