@@ -26,6 +26,9 @@ impl Run<'_> {
     /// Fails when parts that stand in others make it larger than an answer may be.
     pub(super) fn body(&self, meta: Option<&Report>) -> Result<Bytes, NotInserted> {
         let mut body = if self.plan.is_plain { self.spliced()? } else { self.settled()?.write() };
+        if !self.plan.is_plain && body.len() > self.plan.caps.answer_size_max {
+            return Err(NotInserted::TooLarge);
+        }
         if let Some(report) = meta {
             body.pop();
             push_key(&mut body, b"\"_meta\"");
@@ -79,7 +82,8 @@ impl Run<'_> {
                 } else if all.value(key).is_none() {
                     vacant.insert(key);
                 }
-                all.add(key, value, policy)?;
+                // Together they may nest deeper than is read: the earlier one stays then.
+                let _ = all.add(key, value, policy);
             }
         }
         Ok(all)
@@ -141,7 +145,12 @@ impl Run<'_> {
             };
             let policy = if own.is_none() && slot.part.yields { Policy::First } else { *policy };
             let bound = (policy, self.plan.caps.answer_size_max);
-            whole = insert(&whole, path, name, values, bound)?.into();
+            match insert(&whole, path, name, values, bound) {
+                Ok(inserted) => whole = inserted.into(),
+                Err(NotInserted::TooLarge) => return Err(NotInserted::TooLarge),
+                // Together they nest deeper than is read: this one is left out.
+                Err(NotInserted::NotJson) => {}
+            }
         }
         Ok(whole)
     }

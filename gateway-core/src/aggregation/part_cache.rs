@@ -28,7 +28,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::caller::PartFailure;
 use super::status::Reason;
@@ -225,8 +225,8 @@ pub(super) struct Wanted {
     pub(super) part: Arc<str>,
     /// How long there is time to wait for it.
     pub(super) time_left: Duration,
-    /// How long a refresh may take, for which nobody waits.
-    pub(super) refresh_time: Duration,
+    /// How long a call for it may take, whoever waits.
+    pub(super) time_max: Duration,
 }
 
 /// A value, or why there is none; and what the cache had to do with it.
@@ -252,11 +252,10 @@ impl PartCache {
     where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
     {
-        let now = clock.now();
         let rule = wanted.rule;
         if let Some(kept) = self.kept.get(&wanted.key) {
             kept.note(&wanted.part);
-            let age = now.since(kept.since);
+            let age = clock.now().since(kept.since);
             let ttl = seconds_left(rule.ttl, age);
             if age < rule.ttl {
                 return (Ok(kept.value.clone()), CacheUse::Hit(ttl));
@@ -266,32 +265,36 @@ impl PartCache {
                 return (Ok(kept.value.clone()), CacheUse::Hit(ttl.min(-1)));
             }
         }
-        let (result, used) = self.call_in_time(&wanted, clock, fetch).await;
-        let Err(failure) = &result else { return (result, used) };
-        // Looked up again: what was purged in the meantime is not shown.
-        match self.kept.get(&wanted.key).filter(|_| failure.reason.lets_stale_stand_in()) {
-            Some(kept) if now.since(kept.since) < rule.ttl + rule.stale_if_error => {
-                let ttl = seconds_left(rule.ttl, now.since(kept.since)).min(-1);
-                (Ok(kept.value.clone()), CacheUse::StaleIfError(ttl))
-            }
-            _ => (result, used),
+        if wanted.time_left.is_zero() {
+            return self.or_stale(&wanted, clock, Reason::Timeout.into(), CacheUse::Collapsed);
+        }
+        match self.call_once(&wanted, clock, fetch).await {
+            (Err(failure), used) => self.or_stale(&wanted, clock, failure, used),
+            got => got,
         }
     }
 
-    async fn call_in_time<F>(
-        self: &Arc<Self>,
+    /// What was kept, where it may stand in for what could not be had. It is looked up again: what
+    /// was purged in the meantime is not shown.
+    fn or_stale(
+        &self,
         wanted: &Wanted,
         clock: &Clock,
-        fetch: impl FnOnce(Duration) -> F,
-    ) -> Got
-    where
-        F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
-    {
-        let late = (Err(Reason::Timeout.into()), CacheUse::Miss { is_kept: false });
-        if wanted.time_left.is_zero() {
-            return late;
+        failure: PartFailure,
+        used: CacheUse,
+    ) -> Got {
+        let Wanted { key, rule, .. } = wanted;
+        let Some(kept) = self.kept.get(key).filter(|_| failure.reason.lets_stale_stand_in()) else {
+            return (Err(failure), used);
+        };
+        let age = clock.now().since(kept.since);
+        if age >= rule.ttl + rule.stale_if_error {
+            return (Err(failure), used);
         }
-        timeout(wanted.time_left, self.call_once(wanted, clock, fetch)).await.unwrap_or(late)
+        let ttl = seconds_left(rule.ttl, age);
+        let used =
+            if age < rule.ttl { CacheUse::Hit(ttl) } else { CacheUse::StaleIfError(ttl.min(-1)) };
+        (Ok(kept.value.clone()), used)
     }
 
     /// Waits for the call that is under way, or makes it.
@@ -309,28 +312,34 @@ impl PartCache {
             let is_fresh = clock.now().since(kept.since) < wanted.rule.ttl;
             is_fresh.then(|| Landed { result: Ok(kept.value.clone()), is_kept: true })
         };
+        let begun = Instant::now();
         let mut fetch = Some(fetch);
         let flight = (&wanted.key, &wanted.part);
+        // The call has all the time that a part has, and each who waits their own: nobody's is cut
+        // short by who came first. It ends when nobody waits any more.
         let (is_first, boarded) = self.flights.join_or_start(flight, recheck, || {
-            let call = fetch.take().map(|fetch| fetch(wanted.time_left));
+            let call = fetch.take().map(|fetch| fetch(wanted.time_max));
             (call, Arc::clone(self).keep_of(wanted, clock.clone()))
         });
-        let Landed { result, is_kept } = boarded.landed().await;
-        if is_first {
-            return (result, CacheUse::Miss { is_kept });
-        }
+        let used =
+            |is_kept| if is_first { CacheUse::Miss { is_kept } } else { CacheUse::Collapsed };
+        let Ok(landed) = timeout(wanted.time_left, boarded.landed()).await else {
+            return (Err(Reason::Timeout.into()), used(false));
+        };
+        let Landed { result, is_kept } = landed;
         if is_kept && let Some(kept) = self.kept.get(&wanted.key) {
             kept.note(&wanted.part);
         }
-        // What turned out to be personal is not for all who waited along; and who began the call
-        // may have had less time for it.
-        let is_for_all = match &result {
-            Ok(value) => !wanted.rule.is_shared || value.may_be_kept,
-            Err(failure) => failure.reason != Reason::Timeout,
-        };
-        match fetch.take().filter(|_| !is_for_all) {
-            Some(fetch) => (fetch(wanted.time_left).await, CacheUse::Miss { is_kept: false }),
-            None => (result, CacheUse::Collapsed),
+        // What turned out to be personal is not for all who waited along.
+        let is_personal = |value: &Value| wanted.rule.is_shared && !value.may_be_kept;
+        match fetch.take().filter(|_| result.as_ref().is_ok_and(is_personal)) {
+            Some(fetch) => {
+                let left = wanted.time_left.saturating_sub(begun.elapsed());
+                let own = timeout(left, fetch(left)).await;
+                let late = Err(Reason::Timeout.into());
+                (own.unwrap_or(late), CacheUse::Miss { is_kept: false })
+            }
+            None => (result, used(is_kept)),
         }
     }
 
@@ -345,7 +354,7 @@ impl PartCache {
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
     {
         self.flights.start_unless_under_way((&wanted.key, &wanted.part), || {
-            let call = fetch(wanted.refresh_time);
+            let call = fetch(wanted.time_max);
             (Some(call), Arc::clone(self).keep_of(wanted, clock.clone()))
         });
     }

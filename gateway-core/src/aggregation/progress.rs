@@ -17,6 +17,7 @@
 //!
 //! Not here: the answer's head, and the frame of an answer that failed (the pipeline).
 
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -220,7 +221,9 @@ fn data(run: &Run<'_>, place: usize) -> Result<Bytes, NotInserted> {
     let all = run.settled()?;
     if let Place::Root { .. } = slot.part.place {
         let own = run.root_members(place);
-        let settled = own.iter().filter_map(|(key, _)| Some((*key, all.value(key)?)));
+        let mut seen = HashSet::new();
+        let own = own.iter().filter(|(key, _)| seen.insert(*key));
+        let settled = own.filter_map(|(key, _)| Some((*key, all.value(key)?)));
         return Ok(write(settled).into());
     }
     Ok(all.value(&slot.part.key).map_or(super::judge::NULL, Bytes::copy_from_slice))

@@ -283,7 +283,7 @@ impl<'a> Run<'a> {
         let Some(slot) = self.slots.get_mut(place) else { return Ok(None) };
         // Of a call that there was no time for, no time is told: that is how it differs from one
         // that took too long.
-        if is_called || cache.is_some() {
+        if is_called || result.is_ok() {
             slot.note(started, landed, cache);
         }
         slot.is_called |= is_called;

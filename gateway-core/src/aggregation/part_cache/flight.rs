@@ -66,8 +66,6 @@ impl Flights {
             if !flight.parts.contains(part) {
                 flight.parts.push(Arc::clone(part));
             }
-            // Somebody waits for it now: a purge does not take it from them.
-            flight.is_refresh = false;
             return (false, Boarded::Waiting(flight.landing.subscribe()));
         }
         if let Some(landed) = recheck() {
@@ -130,7 +128,9 @@ impl Flights {
         let mut table = self.table();
         table.by_key.retain(|key, flight| {
             let stays = !is_meant(key, &flight.parts);
-            if let (false, true, Some(task)) = (stays, flight.is_refresh, &flight.task) {
+            // One that somebody has joined is not taken from them.
+            let is_unwaited = flight.is_refresh && flight.landing.receiver_count() == 0;
+            if let (false, true, Some(task)) = (stays, is_unwaited, &flight.task) {
                 task.abort();
             }
             stays

@@ -82,9 +82,9 @@ impl Flying<'_> {
             size_max: self.plan.caps.part_size_max,
         };
         if let (Some(key), Some(rule)) = (self.key, part.cache) {
-            let refresh_time = part.deadline.unwrap_or(self.plan.deadline);
+            let time_max = part.deadline.unwrap_or(self.plan.deadline);
             let part = Arc::clone(&part.label);
-            let wanted = Wanted { key, rule, part, time_left, refresh_time };
+            let wanted = Wanted { key, rule, part, time_left, time_max };
             let (plan, place) = (self.plan, self.job.part);
             // Boxed: most parts have no cache, and all futures are as large as the largest.
             let got = cached(environment, (plan, place), wanted, self.user_id, call);

@@ -487,3 +487,12 @@ async fn what_is_purged_while_a_new_one_fails_is_not_shown() {
     let (answered, ()) = tokio::join!(asking.x("ada"), purging);
     assert_eq!(answered, "null x;o=failed;r=status;status=503");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_hangs_gets_no_more_calls_for_all_who_wait() {
+    let asking = Asking::of(cached("GET a:/x", RULE), counting());
+    asking.platform.does("x", after(60_000, says("1")));
+    let all = join_all((0..50).map(|_| asking.x("ada"))).await;
+    assert!(all.iter().all(|answer| answer == "null x;o=failed;r=timeout"), "{all:?}");
+    assert_eq!(asking.calls_of_x(), 1);
+}
