@@ -82,7 +82,7 @@ pub struct ViewSource {
 #[derive(Debug)]
 pub struct View {
     plan: Arc<Plan>,
-    fields: Fields,
+    selection: Selection,
     has_meta: bool,
     params: Vec<Box<str>>,
 }
@@ -104,7 +104,8 @@ impl View {
         match fields {
             Ok(fields) if errors.is_empty() => {
                 let params = source.params.clone();
-                Ok(Self { plan, fields, has_meta: source.has_meta, params })
+                let selection = Selection::of(fields, &plan);
+                Ok(Self { plan, selection, has_meta: source.has_meta, params })
             }
             _ => Err(errors),
         }
@@ -119,7 +120,7 @@ impl View {
     /// What is shown.
     #[must_use]
     pub const fn fields(&self) -> &Fields {
-        &self.fields
+        &self.selection.fields
     }
 
     /// Whether the body carries the report.
@@ -129,8 +130,8 @@ impl View {
     }
 
     /// Which parts a request calls that asks for no fields of its own.
-    pub(crate) fn called(&self) -> Vec<bool> {
-        self.plan.called_for(&self.fields)
+    pub(crate) fn called(&self) -> &[bool] {
+        &self.selection.called
     }
 
     /// Answers one request: makes the calls and puts the parts together.
@@ -148,8 +149,8 @@ impl View {
         environment: &Environment<C>,
         inputs: &Inputs<'_>,
     ) -> Result<Composed, AggregateFailed> {
-        let fields = self.fields_for(inputs)?;
-        let mut run = Run::new(&self.plan, &fields, inputs, &self.params);
+        let selection = self.selection_for(inputs)?;
+        let mut run = Run::new(&self.plan, &selection, inputs, &self.params);
         run.run(environment, |_, _| {}).await?;
         let report = run.report();
         match run.body(self.has_meta.then_some(&report)) {
@@ -159,11 +160,29 @@ impl View {
     }
 
     /// What is shown of it to one request.
-    fn fields_for(&self, inputs: &Inputs<'_>) -> Result<Cow<'_, Fields>, AggregateFailed> {
-        match inputs.query("fields") {
-            Some(asked) => Ok(Cow::Owned(self.fields.narrow(&Fields::parse(&asked)?)?)),
-            None => Ok(Cow::Borrowed(&self.fields)),
-        }
+    fn selection_for(&self, inputs: &Inputs<'_>) -> Result<Cow<'_, Selection>, AggregateFailed> {
+        let Some(asked) = inputs.query("fields") else { return Ok(Cow::Borrowed(&self.selection)) };
+        let narrowed = self.selection.fields.narrow(&Fields::parse(&asked)?)?;
+        Ok(Cow::Owned(Selection::of(narrowed, &self.plan)))
+    }
+}
+
+/// What is shown, and what is called for it: settled once for a view, and again only where a
+/// client asks for less.
+#[derive(Debug, Clone)]
+struct Selection {
+    fields: Fields,
+    /// Whether anything of a part is shown, by its number.
+    shown: Vec<bool>,
+    /// Whether a part is called: what is shown, required or a write, and what those read.
+    called: Vec<bool>,
+}
+
+impl Selection {
+    fn of(fields: Fields, plan: &Plan) -> Self {
+        let shown: Vec<bool> = plan.parts.iter().map(|part| plan.shows(part, &fields)).collect();
+        let called = plan.called_for(&shown);
+        Self { fields, shown, called }
     }
 }
 

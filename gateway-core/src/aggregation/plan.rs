@@ -143,12 +143,12 @@ impl Plan {
         self.parts.iter().any(|part| matches!(part.place, Place::Root { .. }))
     }
 
-    /// Which parts are called for an answer of these fields: those that are shown, required or
-    /// write, and those that they read.
-    pub(super) fn called_for(&self, fields: &Fields) -> Vec<bool> {
+    /// Which parts are called for an answer that shows these: they themselves, what is required or
+    /// a write, and what those read.
+    pub(super) fn called_for(&self, shown: &[bool]) -> Vec<bool> {
         let is_called =
-            |part: &Part| self.shows(part, fields) || part.is_required() || part.call.is_write();
-        let mut called: Vec<bool> = self.parts.iter().map(is_called).collect();
+            |(part, shown): (&Part, &bool)| *shown || part.is_required() || part.call.is_write();
+        let mut called: Vec<bool> = self.parts.iter().zip(shown).map(is_called).collect();
         graph::close(&self.parts, &mut called);
         called
     }

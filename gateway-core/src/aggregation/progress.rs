@@ -169,8 +169,8 @@ async fn drive<C: Caller>(
     inputs: &Inputs<'_>,
     events: &mpsc::UnboundedSender<Event>,
 ) -> Result<Report, AggregateFailed> {
-    let fields = view.fields_for(inputs)?;
-    let mut run = Run::new(&view.plan, &fields, inputs, &view.params);
+    let selection = view.selection_for(inputs)?;
+    let mut run = Run::new(&view.plan, &selection, inputs, &view.params);
     let mut is_too_large = false;
     let told = |run: &Run<'_>, place: usize| match frame(run, place) {
         Ok(Some(frame)) => drop(events.send(Event::Part(frame))),

@@ -26,6 +26,7 @@ use futures::stream::FuturesUnordered;
 
 use crate::clock::{Clock, Moment};
 
+use super::Selection;
 use super::bindings::{Inputs, Scope};
 use super::call::Call;
 use super::caller::{Caller, PartFailure};
@@ -86,15 +87,14 @@ impl<'a> Run<'a> {
     /// Decides what is wanted. `params` are the names of the path parameters in `inputs`.
     pub(super) fn new(
         plan: &'a Arc<Plan>,
-        fields: &'a Fields,
+        selection: &'a Selection,
         inputs: &'a Inputs<'a>,
         params: &'a [Box<str>],
     ) -> Self {
-        let mut slots: Vec<Slot<'a>> =
-            plan.parts.iter().map(|part| Slot::of(part, plan.shows(part, fields))).collect();
-        for (slot, wanted) in slots.iter_mut().zip(plan.called_for(fields)) {
-            slot.state = if wanted { State::Waiting } else { State::Unwanted };
-        }
+        let Selection { fields, shown, called } = selection;
+        let parts = plan.parts.iter().zip(shown).zip(called);
+        let slots: Vec<Slot<'a>> =
+            parts.map(|((part, shown), called)| Slot::of(part, *shown, *called)).collect();
         let values = vec![Bytes::new(); slots.len()];
         let queue = VecDeque::with_capacity(slots.len());
         Self {
@@ -272,7 +272,7 @@ impl<'a> Run<'a> {
 
     /// Takes what has landed; the part's number when it is done with it.
     fn land(&mut self, landing: Landing) -> Result<Option<usize>, AggregateFailed> {
-        let Landing { part: place, number, result, cache, .. } = landing;
+        let Landing { part: place, number, result, cache, is_projected, .. } = landing;
         let Landing { started, landed, waited, is_called, .. } = landing;
         self.calls += u32::from(is_called);
         if cache.is_none_or(|used| !matches!(used, CacheUse::Hit(_))) {
@@ -289,7 +289,7 @@ impl<'a> Run<'a> {
         slot.is_called |= is_called;
         let Some(items) = &mut slot.items else {
             match result {
-                Ok(value) => self.deliver(place, value),
+                Ok(value) => self.deliver(place, value, is_projected),
                 Err(failure) => self.fail(place, failure)?,
             }
             self.check_size()?;
@@ -312,8 +312,7 @@ impl<'a> Run<'a> {
         Ok(is_done.then_some(place))
     }
 
-    fn deliver(&mut self, place: usize, value: Value) {
-        let is_projected = self.projected_at_once(place).is_some();
+    fn deliver(&mut self, place: usize, value: Value, is_projected: bool) {
         let Some(slot) = self.slots.get_mut(place) else { return };
         slot.headers = value.headers;
         slot.is_projected = is_projected;

@@ -19,14 +19,14 @@ use crate::aggregation::part_cache::CacheRule;
 pub fn explain(view: &View, out: &mut dyn fmt::Write) -> fmt::Result {
     let plan = view.plan();
     writeln!(out, "aggregate {}, answered within {}", plan.aggregate, length(plan.deadline))?;
-    let called: Vec<bool> = view.called();
+    let called = view.called();
     writeln!(out, "\ncalls")?;
-    for (depth, parts) in plan.waves(&called).into_iter().enumerate() {
+    for (depth, parts) in plan.waves(called).into_iter().enumerate() {
         for part in parts {
             plan.explain_part(part, depth + 1, out)?;
         }
     }
-    for (part, _) in plan.parts.iter().zip(called).filter(|(_, called)| !called) {
+    for (part, _) in plan.parts.iter().zip(called).filter(|(_, called)| !**called) {
         writeln!(out, "  –  {}: not called, the view does not show it", part.name)?;
     }
     writeln!(out, "\nshows")?;

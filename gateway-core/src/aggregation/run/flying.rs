@@ -25,6 +25,8 @@ pub(super) struct Landing {
     pub(super) waited: Option<Duration>,
     /// Whether a service was called for it.
     pub(super) is_called: bool,
+    /// Whether the value is already what the view shows of it.
+    pub(super) is_projected: bool,
 }
 
 /// The key of a call's answer, where it may be kept.
@@ -49,13 +51,14 @@ impl Flying<'_> {
     pub(super) async fn fly<C: Caller>(self, environment: &Environment<C>) -> Landing {
         let started = environment.clock.now();
         let (part, number, begun) = (self.job.part, self.job.number, self.begun);
+        let is_projected = self.shown.is_some();
         let has_time = !self.time_left(started).is_zero();
         let (result, cache, waited) = self.result(environment, started).await;
         let is_own = !matches!(cache, Some(CacheUse::Hit(_) | CacheUse::Collapsed));
         let is_called = has_time && is_own;
         let landed = environment.clock.now().since(begun);
         let started = started.since(begun);
-        Landing { part, number, result, cache, started, landed, waited, is_called }
+        Landing { part, number, result, cache, started, landed, waited, is_called, is_projected }
     }
 
     fn time_left(&self, now: Moment) -> Duration {

@@ -46,11 +46,11 @@ pub(in crate::aggregation) struct Slot<'a> {
 
 impl<'a> Slot<'a> {
     /// A place whose part has not landed.
-    pub(super) const fn of(part: &'a Part, is_shown: bool) -> Self {
+    pub(super) const fn of(part: &'a Part, is_shown: bool, is_called: bool) -> Self {
         Self {
             part,
             is_shown,
-            state: State::Waiting,
+            state: if is_called { State::Waiting } else { State::Unwanted },
             outcome: Outcome::Skipped,
             reason: Some(Reason::Cancelled),
             took: None,
