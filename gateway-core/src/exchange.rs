@@ -15,6 +15,7 @@ use rand::RngExt as _;
 use crate::clock::{Moment, Timestamp};
 use crate::principal::Principal;
 use crate::record::Record;
+use crate::store::{KeyDigest, SessionDigest};
 use crate::trace_context::TraceContext;
 
 /// One request on its way through the pipeline.
@@ -39,6 +40,8 @@ pub struct Exchange {
     pub params: Vec<Box<str>>,
     /// Who asks; `None` until identified and for anonymous callers.
     pub principal: Option<Arc<Principal>>,
+    /// What they were recognised by.
+    pub credential: Credential,
     /// The trace this request belongs to.
     pub trace: TraceContext,
     /// Whether the client's own connection is HTTPS.
@@ -51,6 +54,21 @@ pub struct Exchange {
     pub answer_headers: Vec<(HeaderName, HeaderValue)>,
     /// What will be written down about it.
     pub record: Record,
+}
+
+/// What a principal was recognised by: enough to ask later whether it still holds, and nothing that
+/// anybody could come in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Credential {
+    /// Nobody was.
+    #[default]
+    None,
+    /// A session.
+    Session(SessionDigest),
+    /// A token, which ends by itself.
+    Token,
+    /// An API key.
+    Key(KeyDigest),
 }
 
 /// A step of the pipeline, numbered as in ARCHITECTURE.md.

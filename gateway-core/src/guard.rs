@@ -3,7 +3,8 @@
 //! Read in this order, which is the order the pipeline uses them in: [`ceilings`] (how much a
 //! client may send), [`framing`] (one request, one meaning), [`path`] (one spelling of a path, for
 //! matching, limits, cache and services alike), [`spoofed_headers`] (what only we may say),
-//! [`client_address`] (whom we are talking to) and [`body`] (the ceilings, while the body arrives).
+//! [`client_address`] (whom we are talking to), [`body`] (the ceilings, while the body arrives) and
+//! [`trailers`] (what may come after it).
 //!
 //! Invariants
 //! - What two readers could understand in two ways is refused, never repaired.
@@ -17,3 +18,4 @@ pub mod client_address;
 pub mod framing;
 pub mod path;
 pub mod spoofed_headers;
+pub mod trailers;

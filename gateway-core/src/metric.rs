@@ -57,7 +57,7 @@ pub struct RefusalCode {
 pub struct ServiceOutcome {
     /// The service's name.
     pub service: Label,
-    /// `2xx` … `5xx`, or the code of what went wrong.
+    /// `1xx` … `5xx`, or the code of what went wrong.
     pub outcome: &'static str,
 }
 
@@ -120,6 +120,8 @@ pub struct Metrics {
     pub panics: Counter,
     /// `gateway_open_connections`
     pub connections: Gauge,
+    /// `gateway_open_streams`: answers of events and WebSockets.
+    pub streams: Gauge,
 }
 
 fn seconds() -> Histogram {
@@ -143,6 +145,7 @@ impl Metrics {
             dropped_lines: Counter::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
+            streams: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -177,6 +180,8 @@ impl Metrics {
             "Client connections",
             self.connections.clone(),
         );
+        let help = "Open answers of events and WebSockets";
+        registry.register("gateway_open_streams", help, self.streams.clone());
     }
 
     /// The page that Prometheus reads, in the OpenMetrics text format.

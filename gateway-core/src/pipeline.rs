@@ -29,6 +29,7 @@ mod key_sources;
 mod open;
 mod recorded_body;
 mod respond;
+mod streams;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -43,6 +44,7 @@ pub use self::core::{Core, Observer, Worker};
 use self::in_flight::InFlight;
 pub use self::key_sources::KeySources;
 pub use self::recorded_body::RecordedBody;
+pub use self::streams::{EndedBy, OpenStream, Streams};
 use crate::body::Body;
 use crate::error::{InternalError, Refused};
 use crate::exchange::Exchange;
@@ -75,7 +77,7 @@ async fn answer(
     body: Body,
 ) -> Result<Response<Body>, Refused> {
     match admit::admit(&worker.core, site, exchange).await? {
-        admit::Admitted::Answered(response) => Ok(response),
+        admit::Admitted::Answered(response) => Ok(*response),
         admit::Admitted::To(route) => forward::forward(worker, site, route, exchange, body).await,
     }
 }

@@ -27,6 +27,7 @@ mod accept;
 pub mod background;
 mod connection;
 mod core;
+mod handover;
 mod listen;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,8 @@ use tokio::sync::watch;
 use crate::body::BodyError;
 use crate::metric::Metrics;
 use crate::permit::Permits;
+
+pub use self::handover::{ClientIo, Handover};
 
 /// Serves the requests of one core. It never leaves its thread.
 pub trait Serve: 'static {

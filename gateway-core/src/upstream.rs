@@ -26,6 +26,7 @@ mod target;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod whole;
 mod wire;
 
@@ -33,4 +34,5 @@ pub use client::{Answer, Client, Remake};
 pub use connect::{Connect, Tcp};
 pub use failed::CallFailed;
 pub use target::{InvalidTarget, Target, TargetSettings};
+pub use upgrade::{Rewound, ServiceIo, Upgraded};
 pub use whole::collect;

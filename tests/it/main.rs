@@ -22,5 +22,7 @@ mod partner;
 mod pipeline;
 mod progressive;
 mod push_tokens;
+mod streaming;
 mod tidy;
 mod tutorial;
+mod websocket;

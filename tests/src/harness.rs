@@ -10,6 +10,7 @@ mod builder;
 mod client;
 mod gateway;
 mod leaks;
+mod wire;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 pub use self::builder::Builder;
 pub use self::client::{JsonBody, Request, field, json_of, part_status};
 pub use self::gateway::GatewayUnderTest;
+pub use self::wire::{Origin, Wire};
 use crate::platform::user::{DEMO_EMAIL, DEMO_PASSWORD};
 use crate::platform::{Fault, Running, SeenRequest, Service};
 

@@ -56,6 +56,11 @@ impl ServiceBody {
         Self { incoming, connection, permit, read_timeout, paused_at: None, alarm }
     }
 
+    /// Lets it pause for so long: a stream is silent for longer than an answer.
+    pub const fn set_read_timeout(&mut self, read_timeout: Duration) {
+        self.read_timeout = read_timeout;
+    }
+
     /// The next frame: what is there, or what the connection brings.
     fn poll_incoming(
         &mut self,

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::metric::Metrics;
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
-use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
+use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Streams, Worker};
 use crate::readiness::Readiness;
 use crate::server::{self, Serve, Server, ServerFailed, ServerSettings};
 use crate::site::Site;
@@ -184,6 +184,7 @@ pub fn start(
     let key_sources = key_sources(&background, &compiled.issuers, &options.clock)?;
     let access_log = open_access_log(platform, options.access_log, &server, &metrics)?;
     let core = Arc::new(Core {
+        streams: Streams::new(metrics.streams.clone()),
         clock: options.clock,
         metrics,
         site: ArcSwap::from_pointee(compiled.site),
@@ -204,6 +205,7 @@ pub fn start(
         token: platform.admin.token.clone(),
     };
     background.spawn(admin::serve(page, listener, is_over));
+    background.spawn(Streams::watch(Arc::downgrade(&core)));
     let address = server.local_addr();
     let server = serve(server, &core, &access_log, &drains)?;
     core.readiness.serving();
@@ -338,6 +340,7 @@ impl Running {
     pub fn stop(self) -> Result<(), ServerFailed> {
         self.core.readiness.draining();
         self.drain.send_replace(true);
+        self.core.streams.drain();
         let drained = self.server.join();
         self.access_log.close();
         self.over.send_replace(true);

@@ -17,13 +17,13 @@ use crate::assertion;
 use crate::body::Body;
 use crate::clock::Moment;
 use crate::error::{InternalError, Refused};
-use crate::exchange::{Exchange, RequestId};
+use crate::exchange::{Credential, Exchange, RequestId};
 use crate::header::{TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::pipeline::Worker;
 use crate::principal::Principal;
 use crate::site::{Service, Site};
 use crate::trace_context::TraceContext;
-use crate::upstream::{self, Answer, CallFailed, Remake};
+use crate::upstream::{self, Answer, CallFailed, Remake, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -80,6 +80,30 @@ pub(super) async fn call(
     let answer = worker.client.call(&service.target, request, time_left).await;
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
     answer
+}
+
+/// The same for a request that asks for the service's bare connection.
+pub(super) async fn upgrade(
+    worker: &Worker,
+    site: &Site,
+    service: &Service,
+    context: &CallContext,
+    mut request: Request<Body>,
+) -> Result<Upgraded, CallFailed> {
+    let clock = &worker.core.clock;
+    let started = clock.now();
+    dress(site, context, request.headers_mut());
+    sign(worker, (site, service), context, &mut request);
+    let time_left = context.deadline.since(started);
+    let upgraded = worker.client.upgrade(&service.target, request, time_left).await;
+    let took = clock.now().since(started);
+    let outcome = match &upgraded {
+        Ok(Upgraded::Switched { head, .. }) => Ok(head.status),
+        Ok(Upgraded::Answered(answer)) => Ok(answer.response.status()),
+        Err(failed) => Err(failed),
+    };
+    service.observe_status(&worker.core.metrics, outcome, took);
+    upgraded
 }
 
 /// Sends what `make` makes, dressed already, with so much time.
@@ -162,6 +186,7 @@ pub struct ServiceCalls {
     site: Arc<Site>,
     context: CallContext,
     tally: Arc<Mutex<Tally>>,
+    credential: Credential,
 }
 
 impl fmt::Debug for ServiceCalls {
@@ -171,9 +196,10 @@ impl fmt::Debug for ServiceCalls {
 }
 
 impl ServiceCalls {
-    pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, context: CallContext) -> Self {
+    pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, exchange: &Exchange) -> Self {
         let (worker, site) = (Arc::clone(worker), Arc::clone(site));
-        Self { worker, site, context, tally: Arc::default() }
+        let (context, credential) = (CallContext::of(exchange), exchange.credential);
+        Self { worker, site, context, tally: Arc::default(), credential }
     }
 
     /// Calls a service and takes its answer whole, within the request's deadline and the
@@ -214,6 +240,12 @@ impl ServiceCalls {
             let user_id = principal.user_id.as_str();
             self.worker.core.part_cache.purge(Purge::Identity(user_id));
         }
+    }
+
+    /// Ends the streams that were opened with this request's credential: after a logout nothing
+    /// more may come out of them.
+    pub fn end_streams(&self) {
+        self.worker.core.streams.end_of_credential(self.credential);
     }
 
     fn note(&self, service: &Service, attempts: u32, waited: Duration) {

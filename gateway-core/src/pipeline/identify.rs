@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::auth::api_key::ApiKeyRefusal;
 use crate::auth::session::{self, SessionRefusal};
 use crate::error::{InternalError, Refusal, Refused};
-use crate::exchange::Exchange;
+use crate::exchange::{Credential, Exchange};
 use crate::pipeline::Core;
 use crate::principal::{Principal, Scheme};
 use crate::site::{Route, Site};
@@ -22,7 +22,7 @@ pub(super) async fn identify(
     exchange: &mut Exchange,
 ) -> Result<(), Refused> {
     let Some(scheme) = route.scheme else { return Ok(()) };
-    let principal = match scheme {
+    let (principal, credential) = match scheme {
         Scheme::Session => by_session(core, site, exchange).await?,
         Scheme::Jwt => by_token(core, site, exchange).await?,
         Scheme::ApiKey => by_key(core, site, exchange).await?,
@@ -30,6 +30,7 @@ pub(super) async fn identify(
     exchange.record.user_id = Some(principal.user_id.clone());
     exchange.record.consumer_tier = Some(principal.tier.clone());
     exchange.principal = Some(principal);
+    exchange.credential = credential;
     Ok(())
 }
 
@@ -37,27 +38,27 @@ async fn by_session(
     core: &Core,
     site: &Site,
     exchange: &Exchange,
-) -> Result<Arc<Principal>, Refused> {
+) -> Result<(Arc<Principal>, Credential), Refused> {
     let policy = site.session.as_ref().ok_or(SCHEME_MISSING)?;
     let digest = session::credential(&exchange.head.headers, policy)?;
     let digest = digest.ok_or(SessionRefusal::Missing)?;
     site.csrf.judge(&exchange.head)?;
     let now = core.clock.wall();
     let lookup = core.vault.find(digest, now, true).await.map_err(SessionRefusal::from)?;
-    Ok(session::judge(lookup, policy, now)?)
+    Ok((session::judge(lookup, policy, now)?, Credential::Session(digest)))
 }
 
 async fn by_token(
     core: &Core,
     site: &Site,
     exchange: &Exchange,
-) -> Result<Arc<Principal>, Refused> {
+) -> Result<(Arc<Principal>, Credential), Refused> {
     let scheme = site.jwt.as_ref().ok_or(SCHEME_MISSING)?;
     let token = scheme.credential(&exchange.head.headers)?;
     let token = token.ok_or_else(|| scheme.refuse_missing())?;
     let now = core.clock.wall();
     let refusal = match scheme.verify(token, now) {
-        Ok(principal) => return Ok(principal),
+        Ok(principal) => return Ok((principal, Credential::Token)),
         Err(refusal) => refusal,
     };
     // Keys rotate: the issuer may have published this one a moment ago.
@@ -65,16 +66,21 @@ async fn by_token(
     let time_left = exchange.deadline.since(core.clock.now());
     // Too late is no error of its own: the second look says what it says without new keys.
     let _ = tokio::time::timeout(time_left, core.key_sources.refresh(wanted)).await;
-    Ok(scheme.verify(token, now)?)
+    Ok((scheme.verify(token, now)?, Credential::Token))
 }
 
-async fn by_key(core: &Core, site: &Site, exchange: &Exchange) -> Result<Arc<Principal>, Refused> {
+async fn by_key(
+    core: &Core,
+    site: &Site,
+    exchange: &Exchange,
+) -> Result<(Arc<Principal>, Credential), Refused> {
     let policy = site.api_key.as_ref().ok_or(SCHEME_MISSING)?;
     let head = &exchange.head;
     let digest = policy.credential(&head.headers, head.uri.query())?;
     let digest = digest.ok_or_else(|| policy.missing())?;
     let record = core.keys.find(digest).await.map_err(ApiKeyRefusal::from)?;
-    Ok(Arc::new(policy.judge(digest, record.as_deref(), core.clock.wall())?))
+    let principal = policy.judge(digest, record.as_deref(), core.clock.wall())?;
+    Ok((Arc::new(principal), Credential::Key(digest)))
 }
 
 /// Loading refuses such a site.

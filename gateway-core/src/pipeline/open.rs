@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::header;
 use http::request::Parts;
 
-use crate::exchange::{Exchange, RequestId, Step, Steps};
+use crate::exchange::{Credential, Exchange, RequestId, Step, Steps};
 use crate::guard::client_address;
 use crate::header::{X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::pipeline::Core;
@@ -45,6 +45,7 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, peer: SocketAddr)
         route: None,
         params: Vec::new(),
         principal: None,
+        credential: Credential::None,
         trace,
         is_https,
         may_have_unread_body: may_have_unread_body(&head),

@@ -16,9 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 
 use crate::alarm::Alarm;
-use crate::server::Serve;
 use crate::server::core::{Core, Place};
 use crate::server::watched::{Phase, Served, State, Watched};
+use crate::server::{Handover, Serve};
+use crate::upstream::Rewound;
 
 /// When a drain begins, a request may already be on its way: a connection without one is closed
 /// only after this.
@@ -75,7 +76,15 @@ where
         Poll::Ready(end)
     });
     match end.await {
-        End::Closed(Ok(())) | End::Unused => {}
+        End::Closed(Ok(())) => {
+            // Whoever takes the connection over has it until its end: a drain sees it.
+            if let Some(heir) = state.heir() {
+                let parts = http.into_parts();
+                let io = parts.io.into_inner().io;
+                heir.take(Box::new(Rewound::new(parts.read_buf, io))).await;
+            }
+        }
+        End::Unused => {}
         End::Closed(Err(error)) => tracing::debug!(%peer, %error, "a client's connection broke"),
         End::Stalled => tracing::debug!(%peer, "a client took nothing of its answer"),
         End::SlowHead => {
@@ -98,7 +107,9 @@ async fn answer<S: Serve>(
     peer: SocketAddr,
 ) -> Result<Response<Served<S::Body>>, Infallible> {
     let mut response = core.serve.serve(request, peer).await;
-    if core.draining_since().is_some() {
+    if let Some(heir) = response.extensions_mut().remove::<Handover>() {
+        state.leave_to(heir);
+    } else if core.draining_since().is_some() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Served { body, state }))

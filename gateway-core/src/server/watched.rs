@@ -4,7 +4,7 @@
 //! But bytes that arrive while no request is being served belong to a head; and a request is
 //! being served from the call of the service until the body of its answer is dropped.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,6 +13,8 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+
+use crate::server::Handover;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +36,19 @@ pub(super) struct State {
     /// When the phase was first seen; short phases never ask for the time.
     since: Cell<Option<Instant>>,
     blocked_since: Cell<Option<Instant>>,
+    /// Who takes the connection over after its 101.
+    heir: RefCell<Option<Handover>>,
 }
 
 impl State {
     pub(super) fn new() -> Rc<Self> {
         let phase = Cell::new(Phase::New);
-        Rc::new(Self { phase, since: Cell::default(), blocked_since: Cell::default() })
+        Rc::new(Self {
+            phase,
+            since: Cell::default(),
+            blocked_since: Cell::default(),
+            heir: RefCell::default(),
+        })
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -61,6 +70,16 @@ impl State {
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(None);
+    }
+
+    /// Leaves the connection to somebody.
+    pub(super) fn leave_to(&self, heir: Handover) {
+        self.heir.replace(Some(heir));
+    }
+
+    /// Whom it was left to.
+    pub(super) fn heir(&self) -> Option<Handover> {
+        self.heir.take()
     }
 
     fn has_read(&self) {

@@ -182,7 +182,7 @@ impl<C: Connect> Client<C> {
         Ok((response, wire))
     }
 
-    async fn open(
+    pub(super) async fn open(
         &self,
         target: &Arc<Target>,
         home: &Arc<Home<C::Stream>>,
@@ -235,7 +235,7 @@ impl<C: Connect> Client<C> {
         }
     }
 
-    fn home(&self, target: &Arc<Target>) -> Arc<Home<C::Stream>> {
+    pub(super) fn home(&self, target: &Arc<Target>) -> Arc<Home<C::Stream>> {
         let key = Arc::as_ptr(target).addr();
         let mut pools = self.pools.by_target();
         if let Some(pool) = pools.get(&key) {
@@ -296,7 +296,7 @@ fn remake_for(target: &Target, remake: Remake<'_>) -> Request<Body> {
 }
 
 /// The request as the target is sent it: its own host, and the path as the whole URL.
-fn prepared(target: &Target, request: Request<Body>) -> (Parts, Body) {
+pub(super) fn prepared(target: &Target, request: Request<Body>) -> (Parts, Body) {
     let (mut head, body) = request.into_parts();
     head.version = Version::HTTP_11;
     let path = head.uri.into_parts().path_and_query;
@@ -306,7 +306,7 @@ fn prepared(target: &Target, request: Request<Body>) -> (Parts, Body) {
 }
 
 /// The answer with its body, which holds permit and connection; one without a body holds nothing.
-async fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+pub(super) async fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     response: Response<Incoming>,
     wire: Box<Wire<S>>,
     permit: Permit,
@@ -324,7 +324,7 @@ async fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     response.map(|_| Body::empty())
 }
 
-fn sorted(target: &Target, error: hyper::Error) -> CallFailed {
+pub(super) fn sorted(target: &Target, error: hyper::Error) -> CallFailed {
     CallFailed::from_hyper(error, head_size_max(target.settings()))
 }
 

@@ -28,6 +28,11 @@ impl<S> ServiceStream<S> {
         Self { io, has_answered: false, awaits_answer: false }
     }
 
+    /// The bare connection.
+    pub(super) fn into_inner(self) -> S {
+        self.io
+    }
+
     /// What an end of the connection means now, in place of `plain`.
     fn ended<T>(&self, plain: io::Result<T>) -> Poll<io::Result<T>> {
         if self.has_answered && self.awaits_answer {

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1;
@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use crate::body::{Body, Drive};
 use crate::upstream::stream::ServiceStream;
 use crate::upstream::target::TargetSettings;
+use crate::upstream::upgrade::Rewound;
 
 /// A connection.
 pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
@@ -33,6 +34,14 @@ pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// `None` once it is over.
     connection: Option<http1::Connection<TokioIo<ServiceStream<S>>, Body>>,
     home: Weak<Home<S>>,
+}
+
+/// What asking for the bare connection came to.
+pub(super) enum Switched<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    /// It is the caller's, after this head.
+    To(response::Parts, Rewound<S>),
+    /// There is an answer like any other.
+    Not(Response<Incoming>, Box<Wire<S>>),
 }
 
 /// The unused connections to one target, the latest last.
@@ -121,6 +130,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
             answer.as_mut().poll(context)
         })
         .await
+    }
+
+    /// Sends a request that asks for the bare connection.
+    pub(super) async fn switch(
+        mut self: Box<Self>,
+        request: Request<Body>,
+    ) -> Result<Switched<S>, hyper::Error> {
+        let mut answer = pin!(self.sender.send_request(request));
+        let mut connection = self.connection.take();
+        // HTTP's end is not the connection's: it is what was asked for.
+        let mut is_over = false;
+        let mut drive = |context: &mut Context<'_>| {
+            if let (Some(connection), false) = (&mut connection, is_over) {
+                is_over = connection.poll_without_shutdown(context).is_ready();
+            }
+            is_over
+        };
+        let response = poll_fn(|context| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(answer);
+            }
+            drive(context);
+            answer.as_mut().poll(context)
+        })
+        .await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let let_go = |context: &mut Context<'_>| {
+                if drive(context) { Poll::Ready(()) } else { Poll::Pending }
+            };
+            poll_fn(let_go).await;
+            if let Some(parts) = connection.map(http1::Connection::into_parts) {
+                let io = parts.io.into_inner().into_inner();
+                let (head, _) = response.into_parts();
+                return Ok(Switched::To(head, Rewound::new(parts.read_buf, io)));
+            }
+            return Ok(Switched::Not(response, self));
+        }
+        self.connection = connection.filter(|_| !is_over);
+        Ok(Switched::Not(response, self))
     }
 
     /// Home, now that the answer has ended; or hangs up where it is not ready for another.

@@ -24,6 +24,11 @@ pub struct Upstream {
     /// Requests in flight to one service, all cores together.
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: u32,
+    /// Longest silence of a stream: between two events, or on a WebSocket in both directions.
+    pub stream_idle_timeout: Duration,
+    /// WebSockets open to one service, all cores together.
+    #[schemars(range(min = 1))]
+    pub websockets_max: u32,
     /// Longest head of an answer.
     pub head_size_max: ByteSize,
     /// Longest body of an answer, where the gateway must hold it whole.
@@ -56,4 +61,9 @@ pub struct Service {
     pub requests_in_flight_max: Option<u32>,
     /// As in [`Upstream`].
     pub body_size_max: Option<ByteSize>,
+    /// As in [`Upstream`].
+    pub stream_idle_timeout: Option<Duration>,
+    /// As in [`Upstream`].
+    #[schemars(range(min = 1))]
+    pub websockets_max: Option<u32>,
 }

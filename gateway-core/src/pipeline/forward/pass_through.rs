@@ -1,6 +1,8 @@
 //! One service answers, and its answer streams through.
 
+pub(in crate::pipeline) mod events;
 mod place;
+mod trailers;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use crate::upstream::{self, Answer, CallFailed};
 /// Passes the request on, and the answer back.
 pub(super) async fn pass_through(
     worker: &Worker,
-    site: &Site,
+    site: &Arc<Site>,
     proxy: &Proxy,
     exchange: &mut Exchange,
     body: Body,
@@ -51,7 +53,10 @@ pub(super) async fn pass_through(
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let response = timeout(time_left, response(site, proxy, service, answer));
     let response = response.await.unwrap_or_else(|_| Err(DeadlineExceeded.into()));
-    if !matches!(&response, Ok(response) if matches!(response.body(), Body::Service(_))) {
+    let idle_timeout = proxy.stream_idle_timeout;
+    let response = response
+        .map(|response| events::enter(response, &worker.core.streams, exchange, idle_timeout));
+    if !matches!(&response, Ok(response) if events::streams(response)) {
         // Its body was waited for as well, and that too was the service's time.
         exchange.record.upstream = worker.core.clock.now().since(started);
     }
@@ -59,8 +64,8 @@ pub(super) async fn pass_through(
 }
 
 /// Step 9: the request as the service wants it. Credentials stay with the gateway.
-async fn request(
-    site: &Site,
+pub(super) async fn request(
+    site: &Arc<Site>,
     proxy: &Proxy,
     exchange: &mut Exchange,
     body: Body,
@@ -69,6 +74,7 @@ async fn request(
     let mut headers = std::mem::take(&mut exchange.head.headers);
     // Kept for the answer's CORS headers.
     exchange.head.headers.extend(origin.map(|origin| (header::ORIGIN, origin)));
+    let trailers = trailers::Rules::of(&headers, &site.spoofed_headers);
     site.spoofed_headers.strip(&mut headers);
     // The client has been told to go on by the time its body is read.
     headers.remove(header::EXPECT);
@@ -83,9 +89,11 @@ async fn request(
         let whole = upstream::collect(body, proxy.body_size_max).await.map_err(of_client)?;
         Body::from(proxy.request.apply_body(&mut headers, whole)?)
     } else {
-        body
+        trailers.announce(&mut headers);
+        trailers::Filtered::of_client(body, site, &trailers)
     };
     proxy.response.prepare_request(&mut headers);
+    trailers.ask_for(&mut headers);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = Uri::from(target);
@@ -103,7 +111,7 @@ pub(super) fn of_client(failed: CallFailed) -> CallFailed {
 
 /// Step 12: the answer as the consumer wants it. What the service says about itself, or about
 /// identities, stays inside.
-async fn response(
+pub(super) async fn response(
     site: &Site,
     proxy: &Proxy,
     service: &Service,
@@ -114,15 +122,8 @@ async fn response(
         let retry_after = head.headers.remove(header::RETRY_AFTER);
         return Err(ServiceFailed { status: head.status, retry_after }.into());
     }
-    security_headers::strip_internal(&mut head.headers);
-    for name in &site.reserved_headers {
-        head.headers.remove(name);
-    }
-    // What a service knows of how to log in holds between it and the gateway.
-    head.headers.remove(header::WWW_AUTHENTICATE);
-    place::translate(&mut head.headers, proxy, &service.target);
-    // Cookies are between the browser and the gateway.
-    head.headers.remove(header::SET_COOKIE);
+    let trailers = trailers::announced(&head.headers, site);
+    clean(site, proxy, service, &mut head.headers);
     let body = if proxy.response.needs_body(&head.headers) {
         let whole = upstream::collect(body, service.body_size_max).await?;
         if !whole.is_empty() {
@@ -132,9 +133,23 @@ async fn response(
         Body::from(proxy.response.apply(&mut head.headers, whole)?)
     } else {
         proxy.response.apply(&mut head.headers, Bytes::new())?;
+        head.headers.extend(trailers.map(|names| (header::TRAILER, names)));
         body
     };
     Ok(Response::from_parts(head, body))
+}
+
+/// Takes from an answer what is not for consumers.
+pub(super) fn clean(site: &Site, proxy: &Proxy, service: &Service, headers: &mut HeaderMap) {
+    security_headers::strip_internal(headers);
+    for name in &site.reserved_headers {
+        headers.remove(name);
+    }
+    // What a service knows of how to log in holds between it and the gateway.
+    headers.remove(header::WWW_AUTHENTICATE);
+    place::translate(headers, proxy, &service.target);
+    // Cookies are between the browser and the gateway.
+    headers.remove(header::SET_COOKIE);
 }
 
 /// A service failed, in words that are not for clients: a stack trace, as often as not.

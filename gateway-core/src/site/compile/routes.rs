@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use shared_config::platform;
+use shared_config::units::Duration;
 
 use super::limits::Limits;
 use super::{Report, views};
@@ -104,6 +105,7 @@ impl<'a> Routes<'_, 'a> {
             limits_by_consumer: by_consumer,
             deadline: deadline.unwrap_or(platform.policy.deadline).get(),
             body_size_max: body_size_max.bytes(),
+            upload_idle_timeout: route.upload_idle_timeout.map(Duration::get),
             action,
             metrics: Arc::new(RouteMetrics::new(name)),
         };
@@ -165,6 +167,10 @@ impl<'a> Routes<'_, 'a> {
         let service = route.service.as_deref()?;
         let index = platform.services.keys().position(|known| known == service)?;
         let rules = request_rules(route);
+        let of_service = platform.services.get(service)?.stream_idle_timeout;
+        let stream_idle_timeout = route.stream_idle_timeout.or(of_service);
+        let stream_idle_timeout =
+            stream_idle_timeout.unwrap_or(platform.upstream.stream_idle_timeout);
         let request = RequestTransform::compile(&rules, pattern.parameters(), self.reserved);
         let request = self.transform(name, request);
         let response = self.transform(name, ResponseTransform::compile(&response_rules(route)));
@@ -173,6 +179,8 @@ impl<'a> Routes<'_, 'a> {
             service: index,
             prefix: platform.gateway.prefix.as_str().into(),
             keeps_paths: route.rewrite.is_none(),
+            stream_idle_timeout: stream_idle_timeout.get(),
+            takes_websockets: route.websocket,
             request: request?,
             response: response?,
             body_size_max: body_size_max.as_usize(),

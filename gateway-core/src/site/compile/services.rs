@@ -6,6 +6,7 @@ use shared_config::platform;
 
 use super::Report;
 use crate::assertion::AssertionKey;
+use crate::permit::Permits;
 use crate::site::{Service, ServiceMetrics};
 use crate::upstream::{Target, TargetSettings};
 
@@ -24,6 +25,8 @@ fn compile_one(
 ) -> Option<Service> {
     let settings = settings(&report.platform().upstream, service);
     let body_size_max = settings.body_size_max;
+    let websockets_max =
+        service.websockets_max.unwrap_or(report.platform().upstream.websockets_max);
     let target = Target::parse(name, &service.url, settings);
     let target = report.keep(&["services", name, "url"], &service.url, target);
     let key = service.assertion_key.as_ref().map(|secret| {
@@ -40,6 +43,7 @@ fn compile_one(
             None => None,
         },
         body_size_max,
+        websockets: Permits::new(websockets_max),
     })
 }
 

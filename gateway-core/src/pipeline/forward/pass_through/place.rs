@@ -52,6 +52,8 @@ mod tests {
             service: 0,
             prefix: "/api".into(),
             keeps_paths,
+            stream_idle_timeout: std::time::Duration::ZERO,
+            takes_websockets: false,
             request: RequestTransform::default(),
             response: ResponseTransform::default(),
             body_size_max: 0,
