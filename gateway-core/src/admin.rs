@@ -64,6 +64,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/config", get(configuration))
         .route("/purge", post(purge))
+        .route("/streams/end", post(end_streams))
         .route_layer(middleware::from_fn_with_state(admin.clone(), require_token));
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
@@ -118,6 +119,16 @@ async fn purge(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respons
     };
     let removed = admin.core.part_cache.purge(purge);
     Json(json!({ "removed": removed })).into_response()
+}
+
+/// `POST /streams/end?identity=4821`: the open streams of a user or partner who was suspended end, and
+/// how many there were is the answer.
+async fn end_streams(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let Some(user_id) = crate::transform::query::value(&query, "identity") else {
+        return (StatusCode::BAD_REQUEST, "say whose: ?identity=user_id\n").into_response();
+    };
+    Json(json!({ "ended": admin.core.streams.end_of_user(&user_id) })).into_response()
 }
 
 async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {

@@ -2,7 +2,7 @@
 //! issuers' keys by [`key_source`].
 //!
 //! Read in this order: [`Target`] says where a service is and what it may take, [`Client`] calls
-//! it over a `wire`, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
+//! it over a `wire` of HTTP/1.1 or a `multiplexed` connection of HTTP/2, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
 //! whole.
 //!
 //! Invariants
@@ -20,19 +20,22 @@ mod client;
 mod connect;
 mod failed;
 pub mod key_source;
+mod multiplexed;
 mod stream;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod upgrade;
 mod whole;
 mod wire;
 
 pub use client::{Answer, Client, Remake};
-pub use connect::{Connect, Tcp};
+pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;
 pub use target::{InvalidTarget, Target, TargetSettings};
+pub use transport::{InvalidTls, Protocol, ServiceTls, TlsTexts};
 pub use upgrade::{Rewound, ServiceIo, Upgraded};
 pub use whole::collect;

@@ -39,7 +39,7 @@ pub use self::identity::{Assertion, Claims, ClaimsOverride, Identity};
 pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit};
 pub use self::listener::{Admin, Gateway, Log, Server};
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
-pub use self::service::{Service, Upstream};
+pub use self::service::{Service, ServiceProtocol, ServiceTls, Upstream};
 
 /// The configuration of one gateway, all layers merged.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

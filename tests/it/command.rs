@@ -82,7 +82,10 @@ fn what_only_the_core_can_judge_is_reported_in_the_same_way() {
     let bad = good
         .replace("local = \"logout\"", "local = \"logut\"")
         .replace("fields = \"*\"", "fields = \"profile(name\"")
-        .replace("match = \"GET /bff/user\"", "match = \"GET /bff/{user\"");
+        .replace("match = \"GET /bff/user\"", "match = \"GET /bff/{user\"")
+        + "\n[services.a]\nurl = \"https://a\"\ntls = { ca = \"platform.toml\" }\n\
+           [services.b]\nurl = \"http://b\"\nprotocol = \"h2\"\n\
+           [routes.b]\nmatch = \"GET /b\"\nservice = \"b\"\nwebsocket = true\n";
     std::fs::write(&file, bad).expect("written");
     let folder = folder.path().to_string_lossy().into_owned();
     let output = run("web-bff", &["check", "--config", &folder], &VARIABLES);
@@ -92,7 +95,9 @@ fn what_only_the_core_can_judge_is_reported_in_the_same_way() {
         "routes.web-logout.local = \"logut\"\n",
         "views.dashboard.fields = \"profile(name\"\n",
         "routes.web-user.match = \"GET /bff/{user\"\n",
-        "3 errors",
+        "services.a.tls.ca = \"platform.toml\"\n    must hold certificates of authorities in PEM",
+        "routes.b.websocket = true\n    stands beside a service with",
+        "5 errors",
     ] {
         assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
     }

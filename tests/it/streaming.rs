@@ -6,7 +6,7 @@ use gateway_core::command::{Gateway, Kit};
 use gateway_core::endpoint::Endpoints;
 use serde_json::json;
 use shared_config::Diagnostics;
-use tests::harness::{GatewayUnderTest, Harness, Origin, Wire};
+use tests::harness::{GatewayUnderTest, Harness, Origin, Wire, json_of};
 
 /// A gateway that owns no endpoint.
 #[derive(Debug)]
@@ -129,6 +129,8 @@ async fn live_everywhere(origin: &Origin) -> Harness {
         .manual_clock()
         .layer("web-bff", &route)
         .layer("mobile-bff", &route)
+        .layer("partner-gateway", &route.replace("routes.live", "routes.links-live"))
+        .ended_keys()
         .start()
         .await
 }
@@ -139,6 +141,8 @@ async fn a_stream_ends_with_the_identity_that_opened_it() {
     let harness = live_everywhere(&origin).await;
     let cookie = format!("Cookie: {}\r\nX-CSRF: 1\r\n", harness.cookie());
     let token = format!("Authorization: Bearer {}\r\n", harness.token);
+    let key = format!("X-API-Key: {}\r\n", harness.key("expiring"));
+    let lasting = format!("X-API-Key: {}\r\n", harness.key("pro"));
 
     // A logout ends the streams of its session, and of no other.
     let (mut first, mut service) = open(&harness.web, &origin, "/api/live", &cookie).await;
@@ -155,13 +159,26 @@ async fn a_stream_ends_with_the_identity_that_opened_it() {
     service.say(chunk("data: still here\n\n")).await;
     first.until("here\n\n\r\n").await;
 
-    // A session that times out and a token that expires take theirs along, without a request.
+    // A session that times out, and a token and a key that expire, take theirs along, without a
+    // request.
     let (mut by_token, _service) = open(&harness.mobile, &origin, "/live", &token).await;
+    let (mut by_key, _service) = open(&harness.partner, &origin, "/v1/live", &key).await;
+    let (mut lasting, mut alive) = open(&harness.partner, &origin, "/v1/live", &lasting).await;
     harness.advance(Duration::from_secs(31 * 60));
-    for stream in [&mut first, &mut by_token] {
+    for stream in [&mut first, &mut by_token, &mut by_key] {
         assert_eq!(stream.until("0\r\n\r\n").await, "0\r\n\r\n");
     }
     assert_eq!(harness.mobile.line_of("/live").await["code"], "identity_ended");
+    alive.say(chunk("data: still here\n\n")).await;
+    lasting.until("here\n\n\r\n").await;
+
+    // A partner who was suspended elsewhere.
+    let end = |identity| format!("{}/streams/end?identity={identity}", harness.partner.admin);
+    for (identity, ended) in [("acme", 0), ("globex", 1)] {
+        let answer = harness.client.post(end(identity)).send().await.expect("an answer");
+        assert_eq!(json_of(answer).await, json!({ "ended": ended }), "{identity}");
+    }
+    assert_eq!(lasting.until("0\r\n\r\n").await, "0\r\n\r\n");
 }
 
 #[tokio::test]

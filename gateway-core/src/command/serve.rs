@@ -33,7 +33,7 @@ use crate::site::limits::RateLimits;
 use crate::stores::memory::{MemoryKeys, MemoryVault};
 use crate::stores::{Keys, Vault};
 use crate::upstream::key_source::{KeySource, KeySourceSettings, KeySourceUnusable};
-use crate::upstream::{Client, Tcp};
+use crate::upstream::{Client, Network};
 
 /// What a caller may want to differ from the configuration.
 #[derive(Debug)]
@@ -288,7 +288,7 @@ fn serve(
     let core = Arc::clone(core);
     let make = move |number: usize| CoreThread {
         worker: Arc::new(Worker {
-            client: Client::new(Tcp),
+            client: Client::new(Network),
             lines: writers.get(number).cloned().unwrap_or_default(),
             core: Arc::clone(&core),
         }),

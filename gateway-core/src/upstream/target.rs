@@ -2,14 +2,16 @@
 //!
 //! All cores share one [`Target`]; connections are per core (`client`).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::uri::{Authority, Parts, Scheme, Uri};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 
 use crate::permit::{Permit, Permits};
+use crate::upstream::transport::{Protocol, ServiceTls};
 
 /// How long a service may take, and how much. Each bound stands in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,17 +32,26 @@ pub struct TargetSettings {
     pub head_size_max: usize,
     /// Bytes of an answer's body where the gateway must hold it whole.
     pub body_size_max: usize,
+    /// What is spoken over its connections.
+    pub protocol: Protocol,
+    /// How they are encrypted; `None`: they are not.
+    pub tls: Option<ServiceTls>,
+    /// Calls that share one connection of HTTP/2.
+    pub h2_streams_max: u32,
 }
 
 /// A service's address that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
     /// It is not a URL with a host.
-    #[error("must be a URL such as http://127.0.0.1:8080")]
+    #[error("must be a URL such as http://127.0.0.1:8080 or unix:/run/links.sock")]
     NotAUrl,
     /// The scheme is one that is not spoken.
-    #[error("must start with http://")]
+    #[error("must start with http://, https:// or unix:/")]
     Scheme,
+    /// The scheme and the encryption do not go together.
+    #[error("must start with https:// where `tls` is set, and nowhere else")]
+    Encryption,
     /// There is more than a scheme, a host and a port.
     #[error("must end after the host and port: a path belongs to the route's rewrite")]
     NotAnOrigin,
@@ -53,7 +64,10 @@ pub enum InvalidTarget {
 #[derive(Debug)]
 pub struct Target {
     name: Arc<str>,
+    scheme: Scheme,
     authority: Authority,
+    /// The UNIX socket in place of host and port.
+    socket: Option<Arc<Path>>,
     host_header: HeaderValue,
     settings: TargetSettings,
     requests: Arc<Permits>,
@@ -62,18 +76,22 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target of the service `name` at `url`: `http://host:port`.
+    /// The target of the service `name` at `url`: `http://host:port`, `https://host:port`, or
+    /// `unix:/path/of/a.socket`.
     ///
     /// # Errors
     ///
     /// [`InvalidTarget`] says what is wrong with the URL.
     pub fn parse(name: &str, url: &str, settings: TargetSettings) -> Result<Self, InvalidTarget> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            return Self::at_socket(name, path, settings);
+        }
         let uri: Uri = url.parse().map_err(|_| InvalidTarget::NotAUrl)?;
         let Parts { scheme: Some(scheme), authority: Some(authority), .. } = uri.into_parts()
         else {
             return Err(InvalidTarget::NotAUrl);
         };
-        if scheme != Scheme::HTTP {
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
             return Err(InvalidTarget::Scheme);
         }
         if authority.as_str().contains('@') {
@@ -83,11 +101,34 @@ impl Target {
         if after_scheme.strip_suffix('/').unwrap_or(after_scheme) != authority.as_str() {
             return Err(InvalidTarget::NotAnOrigin);
         }
+        Self::build(name, (scheme, authority), None, settings)
+    }
+
+    /// Services behind a socket know no host of theirs: they are told `localhost`, as by others.
+    fn at_socket(name: &str, path: &str, settings: TargetSettings) -> Result<Self, InvalidTarget> {
+        if !path.starts_with('/') || path.ends_with('/') {
+            return Err(InvalidTarget::NotAUrl);
+        }
+        let place = (Scheme::HTTP, Authority::from_static("localhost"));
+        Self::build(name, place, Some(Path::new(path).into()), settings)
+    }
+
+    fn build(
+        name: &str,
+        (scheme, authority): (Scheme, Authority),
+        socket: Option<Arc<Path>>,
+        settings: TargetSettings,
+    ) -> Result<Self, InvalidTarget> {
+        if (scheme == Scheme::HTTPS) != settings.tls.is_some() {
+            return Err(InvalidTarget::Encryption);
+        }
         let host_header =
             HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidTarget::NotAUrl)?;
         Ok(Self {
             name: name.into(),
+            scheme,
             authority,
+            socket,
             host_header,
             requests: Permits::new(settings.requests_in_flight_max),
             settings,
@@ -118,7 +159,23 @@ impl Target {
     /// The port to connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(80)
+        let default = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        self.authority.port_u16().unwrap_or(default)
+    }
+
+    /// The UNIX socket to connect to, where it is one.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// A URL at this target.
+    pub(super) fn uri(&self, path: PathAndQuery) -> Uri {
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).unwrap_or_default()
     }
 
     /// What it may take.
@@ -178,6 +235,10 @@ mod tests {
         check("http://127.0.0.1:8080", Ok(("127.0.0.1", 8080)));
         check("http://links.internal/", Ok(("links.internal", 80)));
         check("http://[::1]:8080", Ok(("::1", 8080)));
+        check("unix:/run/links.sock", Ok(("localhost", 80)));
+        check("unix:links.sock", Err(InvalidTarget::NotAUrl));
+        check("unix:/run/", Err(InvalidTarget::NotAUrl));
+        check("https://links.internal", Err(InvalidTarget::Encryption));
         check("links.internal", Err(InvalidTarget::NotAUrl));
         check("/links", Err(InvalidTarget::NotAUrl));
         check("", Err(InvalidTarget::NotAUrl));

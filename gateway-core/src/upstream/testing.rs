@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::upstream::{Client, Connect, Target, TargetSettings};
+use crate::upstream::{Client, Connect, Protocol, Target, TargetSettings};
 
 /// Settings in which each time-out differs from all others.
 pub(crate) fn settings() -> TargetSettings {
@@ -23,6 +23,9 @@ pub(crate) fn settings() -> TargetSettings {
         requests_in_flight_max: 4,
         head_size_max: 8_192,
         body_size_max: 1_024,
+        protocol: Protocol::Http1,
+        tls: None,
+        h2_streams_max: 8,
     }
 }
 
@@ -66,7 +69,7 @@ impl Service {
 }
 
 /// One connection, at the service's end.
-pub(crate) struct Connection(DuplexStream);
+pub(crate) struct Connection(pub(crate) DuplexStream);
 
 impl Connection {
     /// The next request's head, without a body.

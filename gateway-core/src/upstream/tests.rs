@@ -15,6 +15,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
+mod multiplexed;
+mod transports;
+
 use super::testing::{Service, get, request, target, target_at, wired};
 use super::*;
 use crate::body::{Body, BodyError, BodyRefused, ReadTimedOut};

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::body::{Body, Drive};
+use crate::upstream::multiplexed::Slot;
 use crate::upstream::stream::ServiceStream;
 use crate::upstream::target::TargetSettings;
 use crate::upstream::upgrade::Rewound;
@@ -47,12 +48,19 @@ pub(super) enum Switched<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
 /// The unused connections to one target, the latest last.
 pub(super) struct Home<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     unused: Mutex<Vec<(Instant, Box<Wire<S>>)>>,
+    /// The connection that calls share, where HTTP/2 is spoken.
+    slot: Slot,
     settings: TargetSettings,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
     pub(super) fn new(settings: &TargetSettings) -> Arc<Self> {
-        Arc::new(Self { unused: Mutex::default(), settings: settings.clone() })
+        let (unused, slot) = (Mutex::default(), Slot::default());
+        Arc::new(Self { unused, slot, settings: settings.clone() })
+    }
+
+    pub(super) const fn slot(&self) -> &Slot {
+        &self.slot
     }
 
     fn unused(&self) -> MutexGuard<'_, Vec<(Instant, Box<Wire<S>>)>> {

@@ -42,8 +42,7 @@ pub struct Route {
     /// Longest silence of a stream.
     pub stream_idle_timeout: Option<Duration>,
     /// Whether WebSocket handshakes go to the service.
-    #[serde(default)]
-    pub websocket: bool,
+    pub websocket: Option<bool>,
     /// What is changed on the way to the service.
     #[serde(default)]
     pub request: RequestRules,

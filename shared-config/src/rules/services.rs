@@ -4,14 +4,34 @@ use super::{Node, Report};
 
 pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
     for (_, service) in root.get("services").entries() {
+        encryption(&service, report);
         let url = service.get("url");
         match url.text().map(origin_fault) {
             Some(Some(Fault::Credentials)) => report.add_without_value(&url, CREDENTIALS),
             Some(Some(Fault::Shape)) => report.add(
                 &url,
-                "must be http:// or https://, a host and perhaps a port, and nothing after it",
+                "must be http:// or https://, a host and perhaps a port, and nothing after it; or \
+                 unix: and the path of a socket",
             ),
             Some(None) | None => {}
+        }
+    }
+}
+
+/// Encryption is said twice, by the scheme and by who is believed, and both must be there.
+fn encryption(service: &Node<'_>, report: &mut Report<'_>) {
+    let (url, tls) = (service.get("url"), service.get("tls"));
+    let is_https = url.text().is_some_and(|url| url.starts_with("https://"));
+    if is_https && !tls.is_written() {
+        report.add(&url, "needs `tls.ca`: the authorities that are believed, in PEM");
+    }
+    if !is_https && tls.is_written() {
+        report.add(&tls, "needs a `url` with https://");
+    }
+    let (certificate, key) = (tls.get("certificate"), tls.get("key"));
+    for (one, other, name) in [(&certificate, &key, "key"), (&key, &certificate, "certificate")] {
+        if one.is_written() && !other.is_written() {
+            report.add_without_value(one, format!("needs `{name}` beside it"));
         }
     }
 }
@@ -28,6 +48,10 @@ pub(super) enum Fault {
 
 /// What is wrong with a URL that should name a server and nothing else.
 fn origin_fault(url: &str) -> Option<Fault> {
+    if let Some(path) = url.strip_prefix("unix:") {
+        let is_path = path.starts_with('/') && !path.ends_with('/');
+        return (!is_path).then_some(Fault::Shape);
+    }
     url_fault(url).or_else(|| after_scheme(url)?.contains(['/', '?', '#']).then_some(Fault::Shape))
 }
 
@@ -70,7 +94,7 @@ mod tests {
     #[test]
     fn a_service_is_named_by_scheme_host_and_port_alone() {
         for url in
-            ["http://127.0.0.1:8080", "https://links.internal", "http://[::1]:80", "http://a_b"]
+            ["http://127.0.0.1:8080", "https://links.internal", "http://a_b", "unix:/run/a.sock"]
         {
             assert_eq!(origin_fault(url), None, "{url}");
         }
@@ -86,6 +110,9 @@ mod tests {
             "http://links:65536",
             "http://links:+80",
             "http://links/",
+            "unix:a.sock",
+            "unix:/run/",
+            "unix://run/a.sock/",
             "http://links?x",
             "http://links#x",
             "http://[::1",

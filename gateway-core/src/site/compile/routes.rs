@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared_config::platform;
+use shared_config::platform::{self, ServiceProtocol};
 use shared_config::units::Duration;
 
 use super::limits::Limits;
@@ -166,6 +166,13 @@ impl<'a> Routes<'_, 'a> {
         let platform = self.report.platform();
         let service = route.service.as_deref()?;
         let index = platform.services.keys().position(|known| known == service)?;
+        if route.websocket == Some(true)
+            && platform.services.get(service)?.protocol == Some(ServiceProtocol::H2)
+        {
+            let reason = "stands beside a service with `protocol = \"h2\"`; a WebSocket needs h1";
+            self.report.add(&["routes", name, "websocket"], "true", reason);
+            return None;
+        }
         let rules = request_rules(route);
         let of_service = platform.services.get(service)?.stream_idle_timeout;
         let stream_idle_timeout = route.stream_idle_timeout.or(of_service);
@@ -180,7 +187,7 @@ impl<'a> Routes<'_, 'a> {
             prefix: platform.gateway.prefix.as_str().into(),
             keeps_paths: route.rewrite.is_none(),
             stream_idle_timeout: stream_idle_timeout.get(),
-            takes_websockets: route.websocket,
+            takes_websockets: route.websocket == Some(true),
             request: request?,
             response: response?,
             body_size_max: body_size_max.as_usize(),

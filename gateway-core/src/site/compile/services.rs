@@ -8,7 +8,7 @@ use super::Report;
 use crate::assertion::AssertionKey;
 use crate::permit::Permits;
 use crate::site::{Service, ServiceMetrics};
-use crate::upstream::{Target, TargetSettings};
+use crate::upstream::{Protocol, ServiceTls, Target, TargetSettings, TlsTexts};
 
 /// Every service, in the order of their names; `None` when one of them is wrong.
 pub(super) fn compile(report: &mut Report<'_>) -> Option<Vec<Service>> {
@@ -23,7 +23,8 @@ fn compile_one(
     name: &str,
     service: &platform::Service,
 ) -> Option<Service> {
-    let settings = settings(&report.platform().upstream, service);
+    let tls = tls(report, name, service)?;
+    let settings = TargetSettings { tls, ..settings(&report.platform().upstream, service) };
     let body_size_max = settings.body_size_max;
     let websockets_max =
         service.websockets_max.unwrap_or(report.platform().upstream.websockets_max);
@@ -59,5 +60,44 @@ fn settings(defaults: &platform::Upstream, service: &platform::Service) -> Targe
             .unwrap_or(defaults.requests_in_flight_max),
         head_size_max: defaults.head_size_max.as_usize(),
         body_size_max: service.body_size_max.unwrap_or(defaults.body_size_max).as_usize(),
+        protocol: protocol(service),
+        tls: None,
+        h2_streams_max: defaults.h2_streams_max,
+    }
+}
+
+const fn protocol(service: &platform::Service) -> Protocol {
+    match service.protocol {
+        None | Some(platform::ServiceProtocol::H1) => Protocol::Http1,
+        Some(platform::ServiceProtocol::H2) => Protocol::Http2,
+    }
+}
+
+/// The service's encryption; `Some(None)` when it has none, `None` when it is wrong.
+#[expect(clippy::option_option, reason = "what is absent is no mistake")]
+fn tls(
+    report: &mut Report<'_>,
+    name: &str,
+    service: &platform::Service,
+) -> Option<Option<ServiceTls>> {
+    let Some(tls) = &service.tls else { return Some(None) };
+    let certificate = tls.certificate.as_ref().map(shared_config::TextFile::text);
+    let texts = TlsTexts {
+        ca: tls.ca.text(),
+        identity: certificate.zip(tls.key.as_ref().map(shared_config::Secret::expose)),
+        server_name: tls.server_name.as_deref(),
+    };
+    match ServiceTls::build(texts, protocol(service)) {
+        Ok(tls) => Some(Some(tls)),
+        Err(error) => {
+            let written = match error.key() {
+                "ca" => tls.ca.name(),
+                "certificate" => tls.certificate.as_ref().map_or("", shared_config::TextFile::name),
+                "server_name" => tls.server_name.as_deref().unwrap_or_default(),
+                _ => "***",
+            };
+            report.add(&["services", name, "tls", error.key()], written, &error);
+            None
+        }
     }
 }
