@@ -2,7 +2,7 @@
 //! issuers' keys by [`key_source`].
 //!
 //! Read in this order: [`Target`] says where a service is and what it may take, [`Client`] calls
-//! it over a `wire`, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
+//! it over a `wire`, which speaks `http1`, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
 //! whole.
 //!
 //! Invariants
@@ -19,8 +19,8 @@
 mod client;
 mod connect;
 mod failed;
+mod http1;
 pub mod key_source;
-mod stream;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
