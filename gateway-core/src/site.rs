@@ -43,7 +43,7 @@ use crate::routing::RouteTable;
 use crate::security_headers::SecurityHeaders;
 use crate::transform::request::RequestTransform;
 use crate::transform::response::ResponseTransform;
-use crate::upstream::{Answer, CallFailed, Target};
+use crate::upstream::{Answer, CallFailed, Targets};
 
 /// Everything a request is served by.
 #[derive(Debug)]
@@ -191,8 +191,8 @@ impl LocalEndpoint {
 pub struct Service {
     /// Its name.
     pub name: Arc<str>,
-    /// Where it is; shared by all cores and by successive sites.
-    pub target: Arc<Target>,
+    /// Where it is; shared by all cores.
+    pub targets: Arc<Targets>,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<AssertionKey>,
     /// The longest answer that is held whole, in bytes.

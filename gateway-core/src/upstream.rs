@@ -1,8 +1,8 @@
 //! Calls to services: every HTTP connection is opened here, on the hot path by [`Client`], for
 //! issuers' keys by [`key_source`].
 //!
-//! Read in this order: [`Target`] says where a service is and what it may take, [`Client`] calls
-//! it over a `wire`, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
+//! Read in this order: [`Target`] says where a service is and what it may take, [`Targets`] which
+//! of a service's takes the next call, [`Client`] calls it over a `wire`, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
 //! whole.
 //!
 //! Invariants
@@ -22,6 +22,7 @@ mod failed;
 pub mod key_source;
 mod stream;
 mod target;
+mod targets;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -33,4 +34,5 @@ pub use client::{Answer, Client, Remake};
 pub use connect::{Connect, Tcp};
 pub use failed::CallFailed;
 pub use target::{InvalidTarget, Target, TargetSettings};
+pub use targets::{Picked, Targets};
 pub use whole::collect;

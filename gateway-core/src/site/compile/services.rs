@@ -7,7 +7,7 @@ use shared_config::platform;
 use super::Report;
 use crate::assertion::AssertionKey;
 use crate::site::{Service, ServiceMetrics};
-use crate::upstream::{Target, TargetSettings};
+use crate::upstream::{Target, TargetSettings, Targets};
 
 /// Every service, in the order of their names; `None` when one of them is wrong.
 pub(super) fn compile(report: &mut Report<'_>) -> Option<Vec<Service>> {
@@ -34,7 +34,7 @@ fn compile_one(
     Some(Service {
         metrics: ServiceMetrics::new(&name),
         name,
-        target: Arc::new(target?),
+        targets: Targets::one(target?),
         assertion_key: match key {
             Some(key) => Some(key?),
             None => None,
