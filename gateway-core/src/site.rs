@@ -193,6 +193,8 @@ pub struct Service {
     pub name: Arc<str>,
     /// Where it is; shared by all cores.
     pub targets: Arc<Targets>,
+    /// Whether a mesh's sidecar balances, retries and breaks in the gateway's stead.
+    pub is_mesh: bool,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<AssertionKey>,
     /// The longest answer that is held whole, in bytes.
@@ -202,6 +204,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// How often one call to it is attempted at worst.
+    #[must_use]
+    pub const fn attempts_max(&self) -> u32 {
+        1
+    }
+
     /// Notes what a call to it came to.
     pub fn observe(&self, metrics: &Metrics, outcome: &Result<Answer, CallFailed>, took: Duration) {
         let outcome = match outcome {

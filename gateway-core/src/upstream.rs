@@ -16,10 +16,16 @@
 //! Not here: which service a request goes to (`routing`), what of it may reach the service
 //! (`guard`, `transform`), what its answer becomes (`transform`, `aggregation`).
 
+mod balance;
+mod breaker;
 mod client;
+mod condition;
 mod connect;
+mod dice;
 mod failed;
+mod health;
 pub mod key_source;
+mod resolve;
 mod stream;
 mod target;
 mod targets;
@@ -27,12 +33,18 @@ mod targets;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod whole;
 mod wire;
 
+pub use balance::{Balance, ENDPOINTS_MAX, WEIGHT_MAX};
+pub use breaker::{BreakerRules, FailureShare};
 pub use client::{Answer, Client, Remake};
+pub use condition::FailureRules;
 pub use connect::{Connect, Tcp};
 pub use failed::CallFailed;
+pub use health::HealthRules;
 pub use target::{InvalidTarget, Target, TargetSettings};
-pub use targets::{Picked, Targets};
+pub use targets::{Picked, TargetState, Targets, TargetsSettings};
+pub use watch::watch;
 pub use whole::collect;

@@ -79,6 +79,7 @@ pub(super) async fn call(
     let time_left = context.deadline.since(started);
     let answer = match service.targets.pick(clock) {
         Ok(target) => {
+            let target = target.within(time_left);
             let answer = worker.client.call(&target, request, time_left).await;
             target.report(&answer);
             answer
@@ -106,6 +107,7 @@ pub(super) async fn call_dressed(
     };
     let answer = match service.targets.pick(clock) {
         Ok(target) => {
+            let target = target.within(time_left);
             let client = &worker.client;
             let answer = client.call_remade(&target, &signed, may_repeat, time_left).await;
             target.report(&answer);
