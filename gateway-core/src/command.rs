@@ -8,6 +8,7 @@
 //!
 //! Not here: what is served (`pipeline`), how configuration is read (`shared-config`).
 
+mod attempts;
 mod explain;
 mod serve;
 
@@ -152,7 +153,9 @@ fn load(gateway: &dyn Gateway, matches: &ArgMatches) -> Result<Loaded, Diagnosti
 /// `check`: the configuration as it is in force, secrets masked, or every error.
 fn check(gateway: &dyn Gateway, loaded: &Loaded) -> ExitCode {
     match serve::compile(gateway, loaded, &Clock::system()) {
-        Ok(_) => print(&loaded.render()),
+        Ok(prepared) => {
+            print(&format!("{}{}", loaded.render(), attempts::worst_case(prepared.site())))
+        }
         Err(diagnostics) => refuse(&diagnostics),
     }
 }

@@ -43,7 +43,7 @@ use crate::routing::RouteTable;
 use crate::security_headers::SecurityHeaders;
 use crate::transform::request::RequestTransform;
 use crate::transform::response::ResponseTransform;
-use crate::upstream::{Answer, CallFailed, Target};
+use crate::upstream::{Answer, CallFailed, Targets};
 
 /// Everything a request is served by.
 #[derive(Debug)]
@@ -191,8 +191,10 @@ impl LocalEndpoint {
 pub struct Service {
     /// Its name.
     pub name: Arc<str>,
-    /// Where it is; shared by all cores and by successive sites.
-    pub target: Arc<Target>,
+    /// Where it is; shared by all cores.
+    pub targets: Arc<Targets>,
+    /// Whether a mesh's sidecar balances, retries and breaks in the gateway's stead.
+    pub is_mesh: bool,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<AssertionKey>,
     /// The longest answer that is held whole, in bytes.
@@ -202,6 +204,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// How often one call to it is attempted at worst.
+    #[must_use]
+    pub const fn attempts_max(&self) -> u32 {
+        1
+    }
+
     /// Notes what a call to it came to.
     pub fn observe(&self, metrics: &Metrics, outcome: &Result<Answer, CallFailed>, took: Duration) {
         let outcome = match outcome {

@@ -19,6 +19,7 @@ mod limit;
 mod listener;
 mod route;
 mod service;
+mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +41,9 @@ pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit}
 pub use self::listener::{Admin, Gateway, Log, Server};
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
 pub use self::service::{Service, Upstream};
+pub use self::targets::{
+    Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
+};
 
 /// The configuration of one gateway, all layers merged.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -77,7 +77,15 @@ pub(super) async fn call(
     dress(site, context, request.headers_mut());
     sign(worker, (site, service), context, &mut request);
     let time_left = context.deadline.since(started);
-    let answer = worker.client.call(&service.target, request, time_left).await;
+    let answer = match service.targets.pick(clock) {
+        Ok(target) => {
+            let target = target.within(time_left);
+            let answer = worker.client.call(&target, request, time_left).await;
+            target.report(&answer);
+            answer
+        }
+        Err(failed) => Err(failed),
+    };
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
     answer
 }
@@ -97,8 +105,16 @@ pub(super) async fn call_dressed(
         sign(worker, (site, service), context, &mut request);
         request
     };
-    let client = &worker.client;
-    let answer = client.call_remade(&service.target, &signed, may_repeat, time_left).await;
+    let answer = match service.targets.pick(clock) {
+        Ok(target) => {
+            let target = target.within(time_left);
+            let client = &worker.client;
+            let answer = client.call_remade(&target, &signed, may_repeat, time_left).await;
+            target.report(&answer);
+            answer
+        }
+        Err(failed) => Err(failed),
+    };
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
     answer
 }

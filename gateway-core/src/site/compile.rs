@@ -10,6 +10,7 @@ mod limits;
 mod routes;
 mod schemes;
 mod services;
+mod targets;
 mod views;
 
 use std::sync::Arc;
@@ -72,7 +73,7 @@ fn build<'a>(
     let time_left_header = time_left.map_or(Some(None), |name| {
         report.header(&["aggregation", "time_left_header"], name).map(Some)
     });
-    let services = services::compile(report);
+    let services = services::compile(report, metrics);
     let schemes = Schemes::compile(report);
     let limits = Limits::compile(report, metrics);
     let cors = cors(report);

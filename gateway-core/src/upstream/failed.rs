@@ -33,6 +33,9 @@ pub enum CallFailed {
     /// As many requests as allowed are in flight to the service.
     #[error("{0} requests are in flight to the service")]
     Busy(u32),
+    /// No target of the service takes calls; after so long one may.
+    #[error("no target of the service takes calls for another {0:?}")]
+    Unavailable(Duration),
     /// The client's body was cut off on its way; the cut says how it is answered.
     #[error("the client's body was cut off")]
     BodyRefused(#[source] BodyRefused),
@@ -74,7 +77,7 @@ impl Refusal for CallFailed {
             Self::ConnectTimedOut(_) | Self::ResponseTimedOut(_) | Self::ReadTimedOut(_) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyRefused(refused) => refused.status(),
             Self::BodyBroken(_) => StatusCode::BAD_REQUEST,
         }
@@ -89,6 +92,7 @@ impl Refusal for CallFailed {
             Self::Broken(_) => "upstream_broken",
             Self::TooLarge(_) => "upstream_too_large",
             Self::Busy(_) => "upstream_busy",
+            Self::Unavailable(_) => "upstream_unavailable",
             Self::BodyRefused(refused) => refused.code(),
             Self::BodyBroken(_) => "body_incomplete",
         }
@@ -103,6 +107,9 @@ impl Refusal for CallFailed {
             Self::Broken(_) => "The service behind this route did not answer properly.".into(),
             Self::TooLarge(_) => "The answer of the service behind this route is too large.".into(),
             Self::Busy(_) => "The service behind this route is busy. Try again in a moment.".into(),
+            Self::Unavailable(_) => {
+                "The service behind this route is not available. Try again later.".into()
+            }
             Self::BodyRefused(refused) => refused.detail(),
             Self::BodyBroken(_) => "The request's body ended before it was complete.".into(),
         }
@@ -117,6 +124,10 @@ impl Refusal for CallFailed {
             // Permits come back with each answer; a second is the shortest wait HTTP can name.
             Self::Busy(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::Unavailable(wait) => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
             }
             Self::BodyRefused(refused) => refused.add_headers(headers),
             _ => {}

@@ -4,6 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Scheme;
+use super::targets::{
+    Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
+};
 use crate::Secret;
 use crate::units::{ByteSize, Duration};
 
@@ -21,13 +24,23 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Connections to one service that each core keeps for reuse.
     pub idle_connections_max: usize,
-    /// Requests in flight to one service, all cores together.
+    /// Requests in flight to one target, all cores together.
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: u32,
     /// Longest head of an answer.
     pub head_size_max: ByteSize,
     /// Longest body of an answer, where the gateway must hold it whole.
     pub body_size_max: ByteSize,
+    /// How the targets of a service take turns.
+    pub balance: Balance,
+    /// How often the names of targets are looked up again.
+    pub resolve_interval: Duration,
+    /// When a target's breaker refuses calls.
+    pub breaker: Breaker,
+    /// When a target leaves the balance for a while.
+    pub ejection: Ejection,
+    /// What holds for every check that says nothing else.
+    pub health: Health,
 }
 
 /// `[services.*]`
@@ -35,7 +48,21 @@ pub struct Upstream {
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// Where it is: scheme, host and port.
-    pub url: String,
+    pub url: Option<String>,
+    /// Where it is, several times; stands in for `url`.
+    #[serde(default)]
+    pub targets: Vec<Target>,
+    /// A mesh's sidecar balances, retries and breaks: the gateway does none of it.
+    #[serde(default)]
+    pub mesh: bool,
+    /// As in [`Upstream`].
+    pub balance: Option<Balance>,
+    /// As in [`Upstream`].
+    pub breaker: Option<BreakerOverride>,
+    /// As in [`Upstream`].
+    pub ejection: Option<EjectionOverride>,
+    /// How its targets are checked; without it they are not.
+    pub health: Option<HealthCheck>,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<Secret>,
     /// How callers of its routes prove who they are.

@@ -42,7 +42,7 @@ pub(super) async fn pass_through(
     exchange.record.upstream = worker.core.clock.now().since(started);
     exchange.record.attempts = match &answer {
         Ok(answer) => answer.attempts,
-        Err(CallFailed::Busy(_)) => 0,
+        Err(CallFailed::Busy(_) | CallFailed::Unavailable(_)) => 0,
         Err(_) => 1,
     };
     let answer = answer?;
@@ -120,7 +120,7 @@ async fn response(
     }
     // What a service knows of how to log in holds between it and the gateway.
     head.headers.remove(header::WWW_AUTHENTICATE);
-    place::translate(&mut head.headers, proxy, &service.target);
+    place::translate(&mut head.headers, proxy, &service.targets);
     // Cookies are between the browser and the gateway.
     head.headers.remove(header::SET_COOKIE);
     let body = if proxy.response.needs_body(&head.headers) {

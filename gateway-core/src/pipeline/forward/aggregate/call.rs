@@ -105,6 +105,9 @@ fn failure(failed: &CallFailed) -> PartFailure {
         | CallFailed::ReadTimedOut(_) => Reason::Timeout,
         CallFailed::TooLarge(_) => Reason::TooLarge,
         CallFailed::Busy(_) => Reason::Unavailable,
+        CallFailed::Unavailable(wait) => {
+            return PartFailure { reason: Reason::Unavailable, retry_after: Some(*wait) };
+        }
         CallFailed::Broken(_) | CallFailed::BodyRefused(_) | CallFailed::BodyBroken(_) => {
             Reason::Reset
         }
