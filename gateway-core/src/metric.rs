@@ -115,6 +115,13 @@ pub struct LimitOutcome {
     pub outcome: &'static str,
 }
 
+/// Labels of a connection that the gateway ended for what its client did.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ConnectionEnd {
+    /// `full`, `stalled`, `flood`, `broken_http2`, `unreadable` or `head_too_slow`.
+    pub reason: &'static str,
+}
+
 /// Everything a gateway counts, and the registry that shows it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -147,6 +154,8 @@ pub struct Metrics {
     pub panics: Counter,
     /// `gateway_open_connections`
     pub connections: Gauge,
+    /// `gateway_connections_ended_total`
+    pub connection_ends: Family<ConnectionEnd, Counter>,
 }
 
 fn seconds() -> Histogram {
@@ -173,6 +182,7 @@ impl Metrics {
             dropped_lines: Counter::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
+            connection_ends: Family::default(),
         };
         metrics.register();
         metrics
@@ -213,6 +223,8 @@ impl Metrics {
             "Client connections",
             self.connections.clone(),
         );
+        let help = "Client connections that the gateway ended for what the client did";
+        registry.register("gateway_connections_ended", help, self.connection_ends.clone());
     }
 
     /// The page that Prometheus reads, in the OpenMetrics text format.

@@ -1,8 +1,9 @@
 //! The server: connections in, requests out to whoever serves them, one thread for each core.
 //!
 //! Read in this order: [`Server`] binds and starts the cores, `accept` is one core's life,
-//! `connection` is one connection's, `watched` is how a connection knows what it waits for, `core`
-//! is what the connections of one core share.
+//! `connection` is one connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits for, `intake`
+//! what of a client's bytes is let in, `http2` and `frames` are the same for HTTP/2, `core` is what the
+//! connections of one core share.
 //! [`background`] is the runtime for everything beside the hot path.
 //!
 //! Invariants
@@ -15,9 +16,8 @@
 //! - A panic while serving ends that connection and nothing else.
 //!
 //! Above `connections_max` a new connection is closed at once, without an answer: a queue in the
-//! kernel would hide the overload. What is no HTTP is answered by the HTTP library itself, with an
-//! empty body and no record: 400, and 431 for a head that is too long. A head that is too slow is
-//! answered 408 in the same way.
+//! kernel would hide the overload. A head that is no HTTP, too long or too slow has an answer and a
+//! record like any request, and the connection ends with it.
 //!
 //! On Linux each core has its own listener (`SO_REUSEPORT`); elsewhere the cores share one.
 //!
@@ -27,9 +27,13 @@ mod accept;
 pub mod background;
 mod connection;
 mod core;
+mod frames;
+mod http2;
+mod intake;
 mod listen;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod watched;
 
 use std::future::Future;
@@ -42,11 +46,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
 use crate::body::BodyError;
-use crate::metric::Metrics;
+use crate::guard::head::HeadLimits;
+use crate::metric::{ConnectionEnd, Metrics};
 use crate::permit::Permits;
+
+pub use self::intake::RefusedHead;
+pub use self::transport::{Protocol, Transport};
 
 /// Serves the requests of one core. It never leaves its thread.
 pub trait Serve: 'static {
@@ -57,8 +68,11 @@ pub trait Serve: 'static {
     fn serve(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        transport: &Transport,
     ) -> impl Future<Output = Response<Self::Body>>;
+
+    /// Answers what never became a request.
+    fn refuse(&self, head: &RefusedHead, transport: &Transport) -> Response<Self::Body>;
 }
 
 /// The bounds of a server; each stands in the configuration.
@@ -73,12 +87,21 @@ pub struct ServerSettings {
     /// How long a connection is kept that waits for a request, or whose client takes nothing of
     /// its answer.
     pub idle_timeout: Duration,
-    /// Bytes of a request's head; a longer one is answered 431. At least 8192 are buffered.
-    pub head_size_max: usize,
-    /// Header fields of a request; more are answered 431. Below 100 the `guard` counts them.
-    pub header_count_max: usize,
+    /// The most that is read of a request's head.
+    pub head_limits: HeadLimits,
+    /// What holds for HTTP/2 alone.
+    pub http2: Http2Settings,
     /// Time for requests in flight once a drain has begun.
     pub drain_timeout: Duration,
+}
+
+/// The bounds of HTTP/2 connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2Settings {
+    /// Requests in flight on one connection.
+    pub streams_max: u32,
+    /// Frames that carry nothing, at once; they come back within a minute.
+    pub control_frames_max: u32,
 }
 
 /// A server that is bound, and does not serve yet.
@@ -94,7 +117,8 @@ pub struct Server {
 struct Shared {
     settings: Arc<ServerSettings>,
     connections: Arc<Permits>,
-    open: prometheus_client::metrics::gauge::Gauge,
+    open: Gauge,
+    ends: Family<ConnectionEnd, Counter>,
 }
 
 /// Why a server did not start or did not stop in order.
@@ -138,6 +162,7 @@ impl Server {
             connections: Permits::new(settings.connections_max),
             settings: Arc::new(settings),
             open: metrics.connections.clone(),
+            ends: metrics.connection_ends.clone(),
         };
         Ok(Self { listeners, address, shared })
     }

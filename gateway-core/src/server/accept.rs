@@ -14,8 +14,9 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::metric::ConnectionEnd;
 use crate::server::core::Core;
-use crate::server::{Serve, ServerFailed, Shared, connection};
+use crate::server::{Serve, ServerFailed, Shared, Transport, connection};
 
 /// How long a core accepts nothing when the machine is out of what a connection takes.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -45,7 +46,7 @@ impl Life {
                 Ok(listener) => listener,
                 Err(error) => return not_started(&started, error),
             };
-            let core = Core::new(make(), Arc::clone(&shared.settings));
+            let core = Core::new(make(), Arc::clone(&shared.settings), shared.ends.clone());
             let door = Door { core, shared, is_full: Cell::new(false) };
             let _ = started.send(Ok(()));
             // Each core's end closes, so that the server notices one that says nothing.
@@ -101,6 +102,7 @@ impl<S: Serve> Door<S> {
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         let Some(permit) = self.shared.connections.take() else {
+            self.shared.ends.get_or_create(&ConnectionEnd { reason: "full" }).inc();
             if !self.is_full.replace(true) {
                 let max = self.shared.connections.max();
                 tracing::warn!(max, "all connections are in use: new ones are closed");
@@ -113,7 +115,7 @@ impl<S: Serve> Door<S> {
         let _ = stream.set_nodelay(true);
         let place = self.core.enter(permit, self.shared.open.clone());
         tokio::task::spawn_local(async move {
-            let served = AssertUnwindSafe(connection::run(&place, stream, peer));
+            let served = AssertUnwindSafe(connection::run(&place, stream, Transport::plain(peer)));
             if served.catch_unwind().await.is_err() {
                 tracing::error!(%peer, "a panic ended a connection");
             }
