@@ -19,6 +19,7 @@ mod limit;
 mod listener;
 mod route;
 mod service;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +33,8 @@ pub use self::aggregate::{
     View,
 };
 pub use self::auth::{
-    ApiKeyAuth, Auth, Issuer, JwtAuth, OneOrMore, Scheme, SessionAuth, SigningAlgorithm,
+    ApiKeyAuth, Auth, CertificateName, ClientCertificateAuth, Issuer, JwtAuth, OneOrMore, Scheme,
+    SessionAuth, SigningAlgorithm,
 };
 pub use self::browser::{Cors, SecurityHeaders};
 pub use self::identity::{Assertion, Claims, ClaimsOverride, Identity};
@@ -40,6 +42,7 @@ pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit}
 pub use self::listener::{Admin, Gateway, Log, Server};
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
 pub use self::service::{Service, Upstream};
+pub use self::tls::{Certificate, ClientCertificates, ProxyProtocol, Redirect, Tls, TlsVersion};
 
 /// The configuration of one gateway, all layers merged.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

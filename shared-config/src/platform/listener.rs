@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Scheme;
 use super::exposure::is_exposed;
+use super::{ProxyProtocol, Redirect, Scheme, Tls};
 use crate::Secret;
 use crate::units::{ByteSize, Duration, Network};
 
@@ -65,6 +65,12 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Networks of proxies whose word about the client is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Load balancers that say in front of a connection whose it is.
+    pub proxy_protocol: ProxyProtocol,
+    /// Encryption; without this section the listener speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// The plain listener beside one with TLS.
+    pub redirect: Option<Redirect>,
 }
 
 /// `[admin]`
