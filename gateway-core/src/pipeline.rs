@@ -30,7 +30,6 @@ mod open;
 mod recorded_body;
 mod respond;
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -46,17 +45,18 @@ pub use self::recorded_body::RecordedBody;
 use crate::body::Body;
 use crate::error::{InternalError, Refused};
 use crate::exchange::Exchange;
+use crate::server::Transport;
 use crate::site::Site;
 
 /// Serves one request. Never fails: whatever happens has an answer and a record.
 pub async fn handle(
     worker: &Arc<Worker>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    transport: &Transport,
 ) -> Response<RecordedBody> {
     let site = worker.core.site.load_full();
     let (head, body) = request.into_parts();
-    let exchange = open::open(&worker.core, &site, head, peer);
+    let exchange = open::open(&worker.core, &site, head, transport);
     let mut in_flight = InFlight::new(worker, &site, exchange);
     let answer = AssertUnwindSafe(answer(worker, &site, &mut in_flight.exchange, body.into()));
     let outcome = answer.catch_unwind().await.unwrap_or_else(|_| {

@@ -1,7 +1,7 @@
 //! The server: connections in, requests out to whoever serves them, one thread for each core.
 //!
 //! Read in this order: [`Server`] binds and starts the cores, `accept` is one core's life,
-//! `connection` is one connection's, `watched` is how a connection knows what it waits for, `core`
+//! `connection` is one connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits for, `core`
 //! is what the connections of one core share.
 //! [`background`] is the runtime for everything beside the hot path.
 //!
@@ -30,6 +30,7 @@ mod core;
 mod listen;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod watched;
 
 use std::future::Future;
@@ -48,6 +49,8 @@ use crate::body::BodyError;
 use crate::metric::Metrics;
 use crate::permit::Permits;
 
+pub use self::transport::{Protocol, Transport};
+
 /// Serves the requests of one core. It never leaves its thread.
 pub trait Serve: 'static {
     /// The answers' bodies.
@@ -57,7 +60,7 @@ pub trait Serve: 'static {
     fn serve(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        transport: &Transport,
     ) -> impl Future<Output = Response<Self::Body>>;
 }
 

@@ -26,7 +26,7 @@ use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
 use crate::readiness::Readiness;
-use crate::server::{self, Serve, Server, ServerFailed, ServerSettings};
+use crate::server::{self, Serve, Server, ServerFailed, ServerSettings, Transport};
 use crate::site::Site;
 use crate::site::compile::{Compiled, IssuerKeys};
 use crate::site::limits::RateLimits;
@@ -302,8 +302,12 @@ struct CoreThread {
 impl Serve for CoreThread {
     type Body = RecordedBody;
 
-    async fn serve(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<RecordedBody> {
-        pipeline::handle(&self.worker, request, peer).await
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        transport: &Transport,
+    ) -> Response<RecordedBody> {
+        pipeline::handle(&self.worker, request, transport).await
     }
 }
 

@@ -1,6 +1,5 @@
 //! Step 2: the record is opened, before anything can fail.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header;
@@ -11,6 +10,7 @@ use crate::guard::client_address;
 use crate::header::{X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::pipeline::Core;
 use crate::record::Record;
+use crate::server::Transport;
 use crate::site::Site;
 use crate::trace_context::TraceContext;
 
@@ -18,10 +18,11 @@ use crate::trace_context::TraceContext;
 const RAW_PATH_MAX: usize = 256;
 
 /// Opens the exchange and its record.
-pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, peer: SocketAddr) -> Exchange {
+pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, transport: &Transport) -> Exchange {
     let timestamp = core.clock.wall();
     let started = core.clock.now();
-    let proxy = peer.ip().to_canonical();
+    let peer = transport.peer.ip();
+    let proxy = peer.to_canonical();
     let is_from_proxy = site.trusted_proxies.iter().any(|network| network.contains(&proxy));
     let request_id =
         known_request_id(&head, is_from_proxy).unwrap_or_else(|| RequestId::generate(timestamp));
@@ -30,9 +31,9 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, peer: SocketAddr)
     record.method.clone_from(&head.method);
     record.path = cut(head.uri.path(), RAW_PATH_MAX).into();
     record.trace_id = Some(trace.trace_id().into());
-    let client = client_address::resolve(peer.ip(), &head.headers, &site.trusted_proxies);
-    let is_https = is_from_proxy
-        && head.headers.get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https");
+    let client = client_address::resolve(peer, &head.headers, &site.trusted_proxies);
+    let says_https = || head.headers.get(X_FORWARDED_PROTO).is_some_and(|said| said == "https");
+    let is_https = transport.is_tls || (is_from_proxy && says_https());
     let mut steps = Steps::default();
     steps.take(Step::Open);
     core.metrics.active_requests.inc();

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::server::core::Core;
-use crate::server::{Serve, ServerFailed, Shared, connection};
+use crate::server::{Serve, ServerFailed, Shared, Transport, connection};
 
 /// How long a core accepts nothing when the machine is out of what a connection takes.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -113,7 +113,7 @@ impl<S: Serve> Door<S> {
         let _ = stream.set_nodelay(true);
         let place = self.core.enter(permit, self.shared.open.clone());
         tokio::task::spawn_local(async move {
-            let served = AssertUnwindSafe(connection::run(&place, stream, peer));
+            let served = AssertUnwindSafe(connection::run(&place, stream, Transport::plain(peer)));
             if served.catch_unwind().await.is_err() {
                 tracing::error!(%peer, "a panic ended a connection");
             }

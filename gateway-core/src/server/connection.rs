@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::{Future as _, poll_fn};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -16,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 
 use crate::alarm::Alarm;
-use crate::server::Serve;
 use crate::server::core::{Core, Place};
 use crate::server::watched::{Phase, Served, State, Watched};
+use crate::server::{Serve, Transport};
 
 /// When a drain begins, a request may already be on its way: a connection without one is closed
 /// only after this.
@@ -42,19 +41,21 @@ enum End {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn run<S, I>(place: &Place<S>, io: I, peer: SocketAddr)
+pub(super) async fn run<S, I>(place: &Place<S>, io: I, transport: Transport)
 where
     S: Serve,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let core = &place.core;
+    let peer = transport.peer;
+    let transport = Rc::new(transport);
     let state = State::new();
     let watched = TokioIo::new(Watched { io, state: Rc::clone(&state) });
     let service = service_fn({
         let (core, state) = (Rc::clone(core), Rc::clone(&state));
         move |request| {
             state.enter(Phase::Serving);
-            answer(Rc::clone(&core), Rc::clone(&state), request, peer)
+            answer(Rc::clone(&core), Rc::clone(&state), request, Rc::clone(&transport))
         }
     });
     let mut http = core.http.serve_connection(watched, service);
@@ -95,9 +96,9 @@ async fn answer<S: Serve>(
     core: Rc<Core<S>>,
     state: Rc<State>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    transport: Rc<Transport>,
 ) -> Result<Response<Served<S::Body>>, Infallible> {
-    let mut response = core.serve.serve(request, peer).await;
+    let mut response = core.serve.serve(request, &transport).await;
     if core.draining_since().is_some() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -61,7 +61,7 @@ impl Drop for Counted<'_> {
 impl Serve for Arc<Sample> {
     type Body = Full<Bytes>;
 
-    async fn serve(&self, request: Request<Incoming>, _: SocketAddr) -> Response<Full<Bytes>> {
+    async fn serve(&self, request: Request<Incoming>, _: &Transport) -> Response<Full<Bytes>> {
         self.serving.fetch_add(1, Ordering::SeqCst);
         let _counted = Counted(&self.serving);
         let text = match request.uri().path() {
@@ -106,7 +106,7 @@ impl Piped {
     async fn play(mut self, script: impl AsyncFnOnce(&mut DuplexStream, &Core<Arc<Sample>>)) {
         let server = self.server.take().expect("not played yet");
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let serving = connection::run(&self.place, server, peer);
+        let serving = connection::run(&self.place, server, Transport::plain(peer));
         let ((), ()) = tokio::join!(serving, script(&mut self.client, &self.place.core));
     }
 }
@@ -234,7 +234,8 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut_and_a_slow_one_is_not(
     let Piped { mut client, place, server } = Piped::new(settings());
     let core = std::rc::Rc::clone(&place.core);
     let serving = async move {
-        connection::run(&place, server.expect("a pipe"), ([127, 0, 0, 1], 1).into()).await;
+        let transport = Transport::plain(([127, 0, 0, 1], 1).into());
+        connection::run(&place, server.expect("a pipe"), transport).await;
         drop(place);
     };
     tokio::join!(serving, stalled(&mut client, &core));
@@ -398,7 +399,7 @@ fn over_tcp_all_cores_serve_one_port_and_count_their_connections_together() {
     struct OnCore(usize, Arc<[AtomicUsize; 2]>);
     impl Serve for OnCore {
         type Body = Full<Bytes>;
-        async fn serve(&self, _: Request<Incoming>, _: SocketAddr) -> Response<Full<Bytes>> {
+        async fn serve(&self, _: Request<Incoming>, _: &Transport) -> Response<Full<Bytes>> {
             self.1[self.0].fetch_add(1, Ordering::SeqCst);
             Response::new("ok".into())
         }
@@ -535,7 +536,7 @@ struct PassThrough(Client, Arc<Target>);
 impl Serve for PassThrough {
     type Body = Body;
 
-    async fn serve(&self, request: Request<Incoming>, _: SocketAddr) -> Response<Body> {
+    async fn serve(&self, request: Request<Incoming>, _: &Transport) -> Response<Body> {
         let minute = Duration::from_secs(60);
         match self.0.call(&self.1, request.map(Body::from), minute).await {
             Ok(answer) => answer.response,
