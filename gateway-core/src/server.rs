@@ -1,8 +1,9 @@
 //! The server: connections in, requests out to whoever serves them, one thread for each core.
 //!
 //! Read in this order: [`Server`] binds and starts the cores, `accept` is one core's life,
-//! `connection` is one connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits for, `core`
-//! is what the connections of one core share.
+//! [`Entrance`] what a connection passes first ([`proxy_protocol`], [`tls`]), `connection` is one
+//! connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits
+//! for, `core` is what the connections of one core share.
 //! [`background`] is the runtime for everything beside the hot path.
 //!
 //! Invariants
@@ -27,9 +28,12 @@ mod accept;
 pub mod background;
 mod connection;
 mod core;
+mod entrance;
 mod listen;
+pub mod proxy_protocol;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod transport;
 mod watched;
 
@@ -49,6 +53,7 @@ use crate::body::BodyError;
 use crate::metric::Metrics;
 use crate::permit::Permits;
 
+pub use self::entrance::Entrance;
 pub use self::transport::{Protocol, Transport};
 
 /// Serves the requests of one core. It never leaves its thread.
@@ -96,6 +101,7 @@ pub struct Server {
 #[derive(Debug, Clone)]
 struct Shared {
     settings: Arc<ServerSettings>,
+    entrance: Arc<Entrance>,
     connections: Arc<Permits>,
     open: prometheus_client::metrics::gauge::Gauge,
 }
@@ -139,10 +145,18 @@ impl Server {
         let (listeners, address) = listen::bind(address, cores).map_err(bind_failed)?;
         let shared = Shared {
             connections: Permits::new(settings.connections_max),
+            entrance: Arc::default(),
             settings: Arc::new(settings),
             open: metrics.connections.clone(),
         };
         Ok(Self { listeners, address, shared })
+    }
+
+    /// Lets connections in by this entrance instead of straight away.
+    #[must_use]
+    pub fn behind(mut self, entrance: Entrance) -> Self {
+        self.shared.entrance = Arc::new(entrance);
+        self
     }
 
     /// Where it listens.
