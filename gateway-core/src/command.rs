@@ -9,6 +9,7 @@
 //! Not here: what is served (`pipeline`), how configuration is read (`shared-config`).
 
 mod explain;
+mod listeners;
 mod serve;
 
 use std::io::{self, Write as _};
@@ -149,10 +150,16 @@ fn load(gateway: &dyn Gateway, matches: &ArgMatches) -> Result<Loaded, Diagnosti
     shared_config::load(&sources, &gateway.sections())
 }
 
-/// `check`: the configuration as it is in force, secrets masked, or every error.
+/// `check`: the configuration as it is in force, secrets masked, or every error. What is only
+/// about to go wrong is said on stderr.
 fn check(gateway: &dyn Gateway, loaded: &Loaded) -> ExitCode {
     match serve::compile(gateway, loaded, &Clock::system()) {
-        Ok(_) => print(&loaded.render()),
+        Ok(prepared) => {
+            for warning in prepared.warnings() {
+                let _ = writeln!(io::stderr().lock(), "warning: {warning}\n");
+            }
+            print(&loaded.render())
+        }
         Err(diagnostics) => refuse(&diagnostics),
     }
 }

@@ -22,6 +22,8 @@
 //!
 //! On Linux each core has its own listener (`SO_REUSEPORT`); elsewhere the cores share one.
 //!
+//! A second server of one core, with [`redirect`], stands on a port without TLS beside one with it.
+//!
 //! Not here: what a request means (`pipeline`), limits on its body (`guard`).
 
 mod accept;
@@ -31,6 +33,7 @@ mod core;
 mod entrance;
 mod listen;
 pub mod proxy_protocol;
+pub mod redirect;
 #[cfg(test)]
 mod tests;
 pub mod tls;
