@@ -119,6 +119,13 @@ pub struct CertificateFile {
     pub file: Label,
 }
 
+/// Labels of a connection that the gateway ended for what its client did.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ConnectionEnd {
+    /// `full`, `stalled`, `flood`, `broken_http2`, `unreadable` or `head_too_slow`.
+    pub reason: &'static str,
+}
+
 /// Everything a gateway counts, and the registry that shows it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -151,6 +158,8 @@ pub struct Metrics {
     pub handshake_failures: Family<HandshakeFailure, Counter>,
     /// `gateway_tls_certificate_not_after_seconds`: when each ends, since 1970.
     pub certificate_ends: Family<CertificateFile, Gauge>,
+    /// `gateway_connections_ended_total`
+    pub connection_ends: Family<ConnectionEnd, Counter>,
 }
 
 fn seconds() -> Histogram {
@@ -177,6 +186,7 @@ impl Metrics {
             handshakes: Family::default(),
             handshake_failures: Family::default(),
             certificate_ends: Family::default(),
+            connection_ends: Family::default(),
         };
         metrics.register();
         metrics
@@ -211,6 +221,8 @@ impl Metrics {
             "Client connections",
             self.connections.clone(),
         );
+        let help = "Client connections that the gateway ended for what the client did";
+        registry.register("gateway_connections_ended", help, self.connection_ends.clone());
         self.register_handshakes();
     }
 

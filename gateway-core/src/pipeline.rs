@@ -45,7 +45,7 @@ pub use self::recorded_body::RecordedBody;
 use crate::body::Body;
 use crate::error::{InternalError, Refused};
 use crate::exchange::Exchange;
-use crate::server::Transport;
+use crate::server::{RefusedHead, Transport};
 use crate::site::Site;
 
 /// Serves one request. Never fails: whatever happens has an answer and a record.
@@ -67,6 +67,20 @@ pub async fn handle(
     respond::respond(in_flight, outcome)
 }
 
+/// Answers what never became a request: it has a record all the same, of what was understood.
+pub fn refuse(
+    worker: &Arc<Worker>,
+    head: &RefusedHead,
+    transport: &Transport,
+) -> Response<RecordedBody> {
+    let site = worker.core.site.load_full();
+    let (nothing, ()) = Request::new(()).into_parts();
+    let mut exchange = open::open(&worker.core, &site, nothing, transport);
+    open::note(&head.request_line, &mut exchange.record);
+    let in_flight = InFlight::new(worker, &site, exchange);
+    respond::respond(in_flight, Err(head.refused.into()))
+}
+
 /// Steps 3 to 12.
 async fn answer(
     worker: &Arc<Worker>,
@@ -75,7 +89,7 @@ async fn answer(
     body: Body,
 ) -> Result<Response<Body>, Refused> {
     match admit::admit(&worker.core, site, exchange).await? {
-        admit::Admitted::Answered(response) => Ok(response),
+        admit::Admitted::Answered(response) => Ok(*response),
         admit::Admitted::To(route) => forward::forward(worker, site, route, exchange, body).await,
     }
 }

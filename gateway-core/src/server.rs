@@ -3,7 +3,8 @@
 //! Read in this order: [`Server`] binds and starts the cores, `accept` is one core's life,
 //! [`Entrance`] what a connection passes first ([`proxy_protocol`], [`tls`]), `connection` is one
 //! connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits
-//! for, `core` is what the connections of one core share.
+//! for, `intake` what of a client's bytes is let in, `http2` and `frames` are the same for HTTP/2,
+//! `core` is what the connections of one core share.
 //! [`background`] is the runtime for everything beside the hot path.
 //!
 //! Invariants
@@ -16,9 +17,8 @@
 //! - A panic while serving ends that connection and nothing else.
 //!
 //! Above `connections_max` a new connection is closed at once, without an answer: a queue in the
-//! kernel would hide the overload. What is no HTTP is answered by the HTTP library itself, with an
-//! empty body and no record: 400, and 431 for a head that is too long. A head that is too slow is
-//! answered 408 in the same way.
+//! kernel would hide the overload. A head that is no HTTP, too long or too slow has an answer and a
+//! record like any request, and the connection ends with it.
 //!
 //! On Linux each core has its own listener (`SO_REUSEPORT`); elsewhere the cores share one.
 //!
@@ -31,6 +31,9 @@ pub mod background;
 mod connection;
 mod core;
 mod entrance;
+mod frames;
+mod http2;
+mod intake;
 mod listen;
 pub mod proxy_protocol;
 pub mod redirect;
@@ -50,13 +53,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
 use crate::body::BodyError;
-use crate::metric::Metrics;
+use crate::guard::head::HeadLimits;
+use crate::metric::{ConnectionEnd, Metrics};
 use crate::permit::Permits;
 
 pub use self::entrance::Entrance;
+pub use self::intake::RefusedHead;
 pub use self::transport::{Protocol, Transport};
 
 /// Serves the requests of one core. It never leaves its thread.
@@ -70,6 +78,9 @@ pub trait Serve: 'static {
         request: Request<Incoming>,
         transport: &Transport,
     ) -> impl Future<Output = Response<Self::Body>>;
+
+    /// Answers what never became a request.
+    fn refuse(&self, head: &RefusedHead, transport: &Transport) -> Response<Self::Body>;
 }
 
 /// The bounds of a server; each stands in the configuration.
@@ -84,12 +95,21 @@ pub struct ServerSettings {
     /// How long a connection is kept that waits for a request, or whose client takes nothing of
     /// its answer.
     pub idle_timeout: Duration,
-    /// Bytes of a request's head; a longer one is answered 431. At least 8192 are buffered.
-    pub head_size_max: usize,
-    /// Header fields of a request; more are answered 431. Below 100 the `guard` counts them.
-    pub header_count_max: usize,
+    /// The most that is read of a request's head.
+    pub head_limits: HeadLimits,
+    /// What holds for HTTP/2 alone.
+    pub http2: Http2Settings,
     /// Time for requests in flight once a drain has begun.
     pub drain_timeout: Duration,
+}
+
+/// The bounds of HTTP/2 connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2Settings {
+    /// Requests in flight on one connection.
+    pub streams_max: u32,
+    /// Frames that carry nothing, at once; they come back within a minute.
+    pub control_frames_max: u32,
 }
 
 /// A server that is bound, and does not serve yet.
@@ -106,7 +126,8 @@ struct Shared {
     settings: Arc<ServerSettings>,
     entrance: Arc<Entrance>,
     connections: Arc<Permits>,
-    open: prometheus_client::metrics::gauge::Gauge,
+    open: Gauge,
+    ends: Family<ConnectionEnd, Counter>,
 }
 
 /// Why a server did not start or did not stop in order.
@@ -151,6 +172,7 @@ impl Server {
             entrance: Arc::default(),
             settings: Arc::new(settings),
             open: metrics.connections.clone(),
+            ends: metrics.connection_ends.clone(),
         };
         Ok(Self { listeners, address, shared })
     }

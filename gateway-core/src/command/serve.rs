@@ -22,6 +22,7 @@ use crate::admin::{self, Admin};
 use crate::aggregation::part_cache::PartCache;
 use crate::auth::session::SessionLifetime;
 use crate::clock::Clock;
+use crate::guard::head::HeadLimits;
 use crate::metric::Metrics;
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
@@ -29,7 +30,9 @@ use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
 use crate::readiness::Readiness;
 use crate::server::redirect::Redirect;
 use crate::server::tls::{Tls, TlsUnusable};
-use crate::server::{self, Serve, Server, ServerFailed, ServerSettings, Transport};
+use crate::server::{
+    self, Http2Settings, RefusedHead, Serve, Server, ServerFailed, ServerSettings, Transport,
+};
 use crate::site::Site;
 use crate::site::compile::{Compiled, IssuerKeys};
 use crate::site::limits::RateLimits;
@@ -306,16 +309,23 @@ fn open_access_log(
 
 fn settings(platform: &Platform) -> ServerSettings {
     let server = &platform.server;
-    // A little more than the guard's own ceilings, so that it is the guard who answers, with a
-    // problem and a record.
+    // A little more than the guard's own ceilings: a head that it refuses is known whole, and the
+    // connection can go on.
     let slack = 2;
     ServerSettings {
         cores: server.cores,
         connections_max: server.connections_max,
         head_timeout: server.head_timeout.get(),
         idle_timeout: server.idle_timeout.get(),
-        head_size_max: server.head_size_max.as_usize().saturating_mul(slack),
-        header_count_max: server.header_count_max.saturating_mul(slack),
+        head_limits: HeadLimits {
+            target_size_max: server.target_size_max.as_usize().saturating_mul(slack),
+            head_size_max: server.head_size_max.as_usize().saturating_mul(slack),
+            header_count_max: server.header_count_max.saturating_mul(slack),
+        },
+        http2: Http2Settings {
+            streams_max: server.http2.streams_max,
+            control_frames_max: server.http2.control_frames_max,
+        },
         drain_timeout: server.drain_timeout.get(),
     }
 }
@@ -353,6 +363,10 @@ impl Serve for CoreThread {
         transport: &Transport,
     ) -> Response<RecordedBody> {
         pipeline::handle(&self.worker, request, transport).await
+    }
+
+    fn refuse(&self, head: &RefusedHead, transport: &Transport) -> Response<RecordedBody> {
+        pipeline::refuse(&self.worker, head, transport)
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) enum Admitted<'a> {
     /// The request goes to this route.
     To(&'a Route),
     /// The gateway has answered it already: a preflight.
-    Answered(Response<Body>),
+    Answered(Box<Response<Body>>),
 }
 
 /// Lets the request in, or says why not.
@@ -34,7 +34,7 @@ pub(super) async fn admit<'a>(
     // First: scheme, limits, deadline and transforms are all properties of the route.
     exchange.steps.take(Step::Match);
     if let Some(headers) = site.cors.preflight(&exchange.head.method, &exchange.head.headers) {
-        return Ok(Admitted::Answered(preflight(headers?)));
+        return Ok(Admitted::Answered(Box::new(preflight(headers?))));
     }
     let found = find(site, exchange);
 
@@ -62,6 +62,7 @@ pub(super) async fn admit<'a>(
 fn guard(site: &Site, exchange: &mut Exchange) -> Result<(), Refused> {
     site.ceilings.check(&exchange.head)?;
     framing::check(&exchange.head)?;
+    framing::settle(&mut exchange.head);
     let path = path::normalise(exchange.head.uri.path())?;
     exchange.path = path.into();
     exchange.record.path.clone_from(&exchange.path);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header;
 use http::request::Parts;
+use http::{Method, header};
 
 use crate::exchange::{Exchange, RequestId, Step, Steps};
 use crate::guard::client_address;
@@ -55,6 +55,17 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, transport: &Trans
         record,
         head,
     }
+}
+
+/// Writes down what a request line says, as far as it says anything.
+pub(super) fn note(line: &[u8], record: &mut Record) {
+    let mut words = line.split(|&byte| byte == b' ');
+    let method = words.next().and_then(|method| Method::from_bytes(method).ok());
+    record.method = method.unwrap_or_else(|| Method::from_bytes(b"-").unwrap_or_default());
+    // Never the query.
+    let target = words.next().unwrap_or_default();
+    let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+    record.path = cut(&String::from_utf8_lossy(path), RAW_PATH_MAX).into();
 }
 
 /// Bytes of a body that are read along with the head, as good as always.

@@ -14,6 +14,7 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::metric::ConnectionEnd;
 use crate::server::core::Core;
 use crate::server::{Serve, ServerFailed, Shared};
 
@@ -45,7 +46,7 @@ impl Life {
                 Ok(listener) => listener,
                 Err(error) => return not_started(&started, error),
             };
-            let core = Core::new(make(), Arc::clone(&shared.settings));
+            let core = Core::new(make(), Arc::clone(&shared.settings), shared.ends.clone());
             let door = Door { core, shared, is_full: Cell::new(false) };
             let _ = started.send(Ok(()));
             // Each core's end closes, so that the server notices one that says nothing.
@@ -101,6 +102,7 @@ impl<S: Serve> Door<S> {
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         let Some(permit) = self.shared.connections.take() else {
+            self.shared.ends.get_or_create(&ConnectionEnd { reason: "full" }).inc();
             if !self.is_full.replace(true) {
                 let max = self.shared.connections.max();
                 tracing::warn!(max, "all connections are in use: new ones are closed");

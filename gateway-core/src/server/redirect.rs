@@ -20,14 +20,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 
 use crate::body::Body;
+use crate::error::Refusal as _;
 use crate::guard::framing;
-use crate::server::{Serve, Transport};
-use crate::upstream::{Client, Target, Tcp};
+use crate::server::{RefusedHead, Serve, Transport};
+use crate::upstream::{self, Client, Target, Tcp};
 
 /// Where authorities look for the answer to a challenge.
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
@@ -78,24 +80,18 @@ impl Serve for Redirect {
         // Nobody reads the body: where one may follow, the connection cannot go on.
         let is_last = !http_body::Body::is_end_stream(&body);
         let mut response = match framing::check(&head) {
-            Err(refused) => of_status(framing_status(&refused)),
-            Ok(()) => match token(head.uri.path()) {
-                Some(token) => match self.challenge(&head.method, token).await {
-                    Some(answer) => answer,
-                    None => self.redirect(&head),
-                },
-                None => self.redirect(&head),
-            },
+            Err(refused) => of_status(refused.status()),
+            Ok(()) => self.answer(&head).await,
         };
         if is_last {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
-}
 
-fn framing_status(refused: &framing::FramingRefused) -> StatusCode {
-    crate::error::Refusal::status(refused)
+    fn refuse(&self, head: &RefusedHead, _: &Transport) -> Response<Body> {
+        of_status(head.refused.status())
+    }
 }
 
 impl Redirect {
@@ -103,6 +99,14 @@ impl Redirect {
     #[must_use]
     pub fn new(settings: RedirectSettings) -> Self {
         Self { settings, client: Client::new(Tcp) }
+    }
+
+    async fn answer(&self, head: &Parts) -> Response<Body> {
+        let challenge = match token(head.uri.path()) {
+            Some(token) => self.challenge(&head.method, token).await,
+            None => None,
+        };
+        challenge.unwrap_or_else(|| self.redirect(head))
     }
 
     /// The answer to a challenge; `None` where it is redirected.
@@ -142,11 +146,11 @@ impl Redirect {
             return Err(StatusCode::NOT_FOUND);
         }
         let size_max = usize::try_from(CHALLENGE_SIZE_MAX).unwrap_or(usize::MAX);
-        let text = crate::upstream::collect(answer.response.into_body(), size_max).await;
+        let text = upstream::collect(answer.response.into_body(), size_max).await;
         text.map_err(|_| StatusCode::BAD_GATEWAY)
     }
 
-    fn redirect(&self, head: &http::request::Parts) -> Response<Body> {
+    fn redirect(&self, head: &Parts) -> Response<Body> {
         let Some(location) = location(head, self.settings.https_port) else {
             return of_status(StatusCode::BAD_REQUEST);
         };
@@ -162,7 +166,7 @@ impl Redirect {
 }
 
 /// The same place by HTTPS. `None` without a host, which only HTTP/1.0 allows, and for `*`.
-fn location(head: &http::request::Parts, https_port: u16) -> Option<HeaderValue> {
+fn location(head: &Parts, https_port: u16) -> Option<HeaderValue> {
     let host = match head.uri.authority() {
         Some(authority) => authority.clone(),
         None => Authority::try_from(head.headers.get(header::HOST)?.as_bytes()).ok()?,

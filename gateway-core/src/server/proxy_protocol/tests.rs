@@ -5,14 +5,15 @@ use std::net::TcpStream;
 use std::thread;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use super::*;
 use crate::clock::Clock;
-use crate::server::{Entrance, Running, Serve, Server, ServerSettings, Transport};
+use crate::server::tests::settings;
+use crate::server::{Entrance, RefusedHead, Running, Serve, Server, Transport};
 
 /// A header whose connection is the peer's own.
 const THE_PEER: &str = "the peer";
@@ -112,6 +113,12 @@ impl Serve for WhoIs {
     async fn serve(&self, _: Request<Incoming>, transport: &Transport) -> Response<Full<Bytes>> {
         Response::new(format!("peer={}.", transport.peer).into())
     }
+
+    fn refuse(&self, _: &RefusedHead, _: &Transport) -> Response<Full<Bytes>> {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response
+    }
 }
 
 struct Served {
@@ -123,18 +130,8 @@ struct Served {
 
 fn serve(from: &str, header_timeout: Duration) -> Served {
     let metrics = Arc::new(Metrics::new());
-    let minute = Duration::from_secs(60);
-    let settings = ServerSettings {
-        cores: 1,
-        connections_max: 10,
-        head_timeout: minute,
-        idle_timeout: minute,
-        head_size_max: 8_192,
-        header_count_max: 100,
-        drain_timeout: minute,
-    };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(any, settings, &metrics).expect("a free port");
+    let server = Server::bind(any, settings(), &metrics).expect("a free port");
     let address = server.local_addr();
     let from = vec![from.parse().expect("a network")];
     let proxy_protocol = ProxyProtocol::new(from, header_timeout, Arc::clone(&metrics));

@@ -20,7 +20,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::*;
 use crate::metric::{Handshake, HandshakeFailure};
-use crate::server::{Entrance, Running, Serve, Server, ServerSettings, Transport};
+use crate::server::tests::settings;
+use crate::server::{Entrance, RefusedHead, Running, Serve, Server, ServerSettings, Transport};
 
 /// Keys of the two kinds that matter here.
 pub(super) fn ecdsa() -> rcgen::KeyPair {
@@ -136,6 +137,10 @@ impl Serve for Facts {
         let names = names.unwrap_or_else(|| "nobody".to_owned());
         Response::new(format!("tls={} for={names}!", transport.is_tls).into())
     }
+
+    fn refuse(&self, _: &RefusedHead, _: &Transport) -> Response<Full<Bytes>> {
+        Response::default()
+    }
 }
 
 /// A server with TLS on a real port.
@@ -151,20 +156,11 @@ fn serve(settings: TlsSettings) -> Served {
     serve_connections(settings, 100)
 }
 
-fn serve_connections(settings: TlsSettings, connections_max: u32) -> Served {
+fn serve_connections(tls: TlsSettings, connections_max: u32) -> Served {
     let metrics = Arc::new(Metrics::new());
-    let tls = Tls::build(settings, Clock::system(), Arc::clone(&metrics)).expect("TLS");
+    let tls = Tls::build(tls, Clock::system(), Arc::clone(&metrics)).expect("TLS");
     let tls = Arc::new(tls);
-    let seconds = Duration::from_secs;
-    let settings = ServerSettings {
-        cores: 1,
-        connections_max,
-        head_timeout: seconds(60),
-        idle_timeout: seconds(60),
-        head_size_max: 8_192,
-        header_count_max: 100,
-        drain_timeout: seconds(20),
-    };
+    let settings = ServerSettings { connections_max, ..settings() };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::bind(any, settings, &metrics).expect("a free port");
     let address = server.local_addr();
