@@ -10,6 +10,7 @@
 
 mod attempts;
 mod explain;
+mod listeners;
 mod serve;
 
 use std::io::{self, Write as _};
@@ -150,10 +151,14 @@ fn load(gateway: &dyn Gateway, matches: &ArgMatches) -> Result<Loaded, Diagnosti
     shared_config::load(&sources, &gateway.sections())
 }
 
-/// `check`: the configuration as it is in force, secrets masked, or every error.
+/// `check`: the configuration as it is in force, secrets masked, or every error. What is only
+/// about to go wrong is said on stderr.
 fn check(gateway: &dyn Gateway, loaded: &Loaded) -> ExitCode {
     match serve::compile(gateway, loaded, &Clock::system()) {
         Ok(prepared) => {
+            for warning in prepared.warnings() {
+                let _ = writeln!(io::stderr().lock(), "warning: {warning}\n");
+            }
             print(&format!("{}{}", loaded.render(), attempts::worst_case(prepared.site())))
         }
         Err(diagnostics) => refuse(&diagnostics),

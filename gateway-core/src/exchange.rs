@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use rand::RngExt as _;
 
+use crate::certificate::ClientCertificate;
 use crate::clock::{Moment, Timestamp};
 use crate::principal::Principal;
 use crate::record::Record;
@@ -43,6 +44,8 @@ pub struct Exchange {
     pub trace: TraceContext,
     /// Whether the client's own connection is HTTPS.
     pub is_https: bool,
+    /// What the client has shown of itself, where TLS asked for it.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
     /// Whether the body may be longer than what is read of a request that is refused.
     pub may_have_unread_body: bool,
     /// The steps taken, in order.

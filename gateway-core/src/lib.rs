@@ -9,7 +9,7 @@
 //! - 2 stores: [`stores`]
 //! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`assertion`], [`rate_limit`],
 //!   [`transform`], [`cors`], [`security_headers`]
-//! - 0 vocabulary: [`error`], [`header`], [`clock`], [`alarm`], [`permit`], [`principal`], [`body`], [`exchange`],
+//! - 0 vocabulary: [`error`], [`header`], [`clock`], [`certificate`], [`alarm`], [`permit`], [`principal`], [`body`], [`exchange`],
 //!   [`trace_context`], [`record`], [`metric`], [`store`]
 //!
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
@@ -47,6 +47,7 @@ pub mod transform;
 // Floor 0
 pub mod alarm;
 pub mod body;
+pub mod certificate;
 pub mod clock;
 pub mod error;
 pub mod exchange;

@@ -115,6 +115,31 @@ pub struct LimitOutcome {
     pub outcome: &'static str,
 }
 
+/// Labels of a TLS handshake.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Handshake {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// `full`, or `resumed` from an earlier session.
+    pub kind: &'static str,
+}
+
+/// Labels of a connection that did not come as far as a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HandshakeFailure {
+    /// `proxy_protocol` or `tls`.
+    pub layer: &'static str,
+    /// What went wrong.
+    pub reason: &'static str,
+}
+
+/// Labels of a certificate of the listener's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CertificateFile {
+    /// Its file's name in the configuration.
+    pub file: Label,
+}
+
 /// Labels of a connection that the gateway ended for what its client did.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ConnectionEnd {
@@ -154,6 +179,12 @@ pub struct Metrics {
     pub panics: Counter,
     /// `gateway_open_connections`
     pub connections: Gauge,
+    /// `gateway_tls_handshakes_total`
+    pub handshakes: Family<Handshake, Counter>,
+    /// `gateway_handshake_failures_total`: of the PROXY protocol and of TLS.
+    pub handshake_failures: Family<HandshakeFailure, Counter>,
+    /// `gateway_tls_certificate_not_after_seconds`: when each ends, since 1970.
+    pub certificate_ends: Family<CertificateFile, Gauge>,
     /// `gateway_connections_ended_total`
     pub connection_ends: Family<ConnectionEnd, Counter>,
 }
@@ -182,6 +213,9 @@ impl Metrics {
             dropped_lines: Counter::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
+            handshakes: Family::default(),
+            handshake_failures: Family::default(),
+            certificate_ends: Family::default(),
             connection_ends: Family::default(),
         };
         metrics.register();
@@ -225,6 +259,18 @@ impl Metrics {
         );
         let help = "Client connections that the gateway ended for what the client did";
         registry.register("gateway_connections_ended", help, self.connection_ends.clone());
+        self.register_handshakes();
+    }
+
+    fn register_handshakes(&mut self) {
+        let registry = &mut self.registry;
+        let help = "TLS handshakes that came to their end";
+        registry.register("gateway_tls_handshakes", help, self.handshakes.clone());
+        let help = "Connections that ended in a PROXY header or a TLS handshake";
+        registry.register("gateway_handshake_failures", help, self.handshake_failures.clone());
+        let help = "When each certificate of the listener ends, since 1970";
+        let name = "gateway_tls_certificate_not_after";
+        registry.register_with_unit(name, help, Unit::Seconds, self.certificate_ends.clone());
     }
 
     /// The page that Prometheus reads, in the OpenMetrics text format.

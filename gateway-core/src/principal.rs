@@ -21,6 +21,8 @@ pub enum Scheme {
     Jwt,
     /// A partner's API key.
     ApiKey,
+    /// The certificate of the client's connection.
+    ClientCertificate,
 }
 
 /// A text of an identity: 1 to 255 visible ASCII characters, ready to be a header value.

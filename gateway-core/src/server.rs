@@ -1,9 +1,10 @@
 //! The server: connections in, requests out to whoever serves them, one thread for each core.
 //!
 //! Read in this order: [`Server`] binds and starts the cores, `accept` is one core's life,
-//! `connection` is one connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits for, `intake`
-//! what of a client's bytes is let in, `http2` and `frames` are the same for HTTP/2, `core` is what the
-//! connections of one core share.
+//! [`Entrance`] what a connection passes first ([`proxy_protocol`], [`tls`]), `connection` is one
+//! connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits
+//! for, `intake` what of a client's bytes is let in, `http2` and `frames` are the same for HTTP/2,
+//! `core` is what the connections of one core share.
 //! [`background`] is the runtime for everything beside the hot path.
 //!
 //! Invariants
@@ -21,18 +22,24 @@
 //!
 //! On Linux each core has its own listener (`SO_REUSEPORT`); elsewhere the cores share one.
 //!
+//! A second server of one core, with [`redirect`], stands on a port without TLS beside one with it.
+//!
 //! Not here: what a request means (`pipeline`), limits on its body (`guard`).
 
 mod accept;
 pub mod background;
 mod connection;
 mod core;
+mod entrance;
 mod frames;
 mod http2;
 mod intake;
 mod listen;
+pub mod proxy_protocol;
+pub mod redirect;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod transport;
 mod watched;
 
@@ -56,6 +63,7 @@ use crate::guard::head::HeadLimits;
 use crate::metric::{ConnectionEnd, Metrics};
 use crate::permit::Permits;
 
+pub use self::entrance::Entrance;
 pub use self::intake::RefusedHead;
 pub use self::transport::{Protocol, Transport};
 
@@ -116,6 +124,7 @@ pub struct Server {
 #[derive(Debug, Clone)]
 struct Shared {
     settings: Arc<ServerSettings>,
+    entrance: Arc<Entrance>,
     connections: Arc<Permits>,
     open: Gauge,
     ends: Family<ConnectionEnd, Counter>,
@@ -160,11 +169,19 @@ impl Server {
         let (listeners, address) = listen::bind(address, cores).map_err(bind_failed)?;
         let shared = Shared {
             connections: Permits::new(settings.connections_max),
+            entrance: Arc::default(),
             settings: Arc::new(settings),
             open: metrics.connections.clone(),
             ends: metrics.connection_ends.clone(),
         };
         Ok(Self { listeners, address, shared })
+    }
+
+    /// Lets connections in by this entrance instead of straight away.
+    #[must_use]
+    pub fn behind(mut self, entrance: Entrance) -> Self {
+        self.shared.entrance = Arc::new(entrance);
+        self
     }
 
     /// Where it listens.

@@ -29,6 +29,7 @@ pub use self::route_metrics::{RouteMetrics, ServiceMetrics};
 use crate::aggregation::View;
 use crate::assertion::{AssertionKey, Signer};
 use crate::auth::api_key::ApiKeyPolicy;
+use crate::auth::client_certificate::ClientCertificatePolicy;
 use crate::auth::csrf::CsrfPolicy;
 use crate::auth::jwt::JwtScheme;
 use crate::auth::session::SessionPolicy;
@@ -86,6 +87,8 @@ pub struct Site {
     pub jwt: Option<JwtScheme>,
     /// How API keys are read.
     pub api_key: Option<ApiKeyPolicy>,
+    /// Who the holder of a client's certificate is.
+    pub client_certificate: Option<ClientCertificatePolicy>,
     /// Which requests a page of somebody else's may have caused.
     pub csrf: CsrfPolicy,
     /// Limits by address of requests that match no route.

@@ -26,6 +26,7 @@ mod schema;
 mod secret;
 mod sources;
 mod structure;
+mod text_file;
 pub mod units;
 
 pub use self::diagnostics::{Diagnostic, Diagnostics, Location};
@@ -33,6 +34,7 @@ pub use self::loaded::{Loaded, load};
 pub use self::schema::Section;
 pub use self::secret::Secret;
 pub use self::sources::Sources;
+pub use self::text_file::TextFile;
 
 #[cfg(test)]
 mod testing;

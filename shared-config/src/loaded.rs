@@ -12,6 +12,7 @@ use crate::platform::Platform;
 use crate::schema::{self, Section};
 use crate::secret::{self, Secret};
 use crate::sources::Sources;
+use crate::text_file::{self, TextFile};
 use crate::{render, rules, structure};
 
 /// A configuration that loaded.
@@ -20,7 +21,14 @@ pub struct Loaded {
     /// The core's sections.
     pub platform: Platform,
     merged: Merged,
+    referred: Referred,
+}
+
+/// What the configuration does not say itself but where it stands, each by the path of its key.
+#[derive(Debug, Clone)]
+struct Referred {
     secrets: BTreeMap<Vec<String>, Secret>,
+    files: BTreeMap<Vec<String>, TextFile>,
 }
 
 /// Reads, merges and checks a configuration; `sections` are those that only this gateway knows.
@@ -37,16 +45,19 @@ pub fn load(sources: &Sources, sections: &[Section]) -> Result<Loaded, Diagnosti
     }
     merged.fill_defaults();
     structure::check_values(&merged, &mut found);
-    let secrets = secret::resolve(&merged, sources, &mut found);
+    let referred = Referred {
+        secrets: secret::resolve(&merged, sources, &mut found),
+        files: text_file::read(&merged, sources, &mut found),
+    };
     rules::check(&merged, &mut found);
     Diagnostics::none_or(found)?;
     let mut core = merged.value.clone();
     if let Value::Object(members) = &mut core {
         members.retain(|key, _| sections.iter().all(|own| own.key() != key));
     }
-    let mut platform: Platform = read(&merged, &secrets, core, &[])?;
+    let mut platform: Platform = read(&merged, &referred, core, &[])?;
     platform.keep_order(&merged.places);
-    Ok(Loaded { platform, merged, secrets })
+    Ok(Loaded { platform, merged, referred })
 }
 
 impl Loaded {
@@ -62,7 +73,7 @@ impl Loaded {
                 Diagnostic::new(&self.merged, &path, None, "is no section of this gateway");
             return Err(Diagnostics::from_iter([unknown]));
         };
-        read(&self.merged, &self.secrets, value.clone(), &path)
+        read(&self.merged, &self.referred, value.clone(), &path)
     }
 
     /// Where a key is written; of a key that is absent, where the table is that lacks it.
@@ -83,18 +94,24 @@ impl Loaded {
     }
 }
 
-/// Reads what stands at a path into its type, each secret's text in its place.
+/// Reads what stands at a path into its type, what is referred to in its place.
 fn read<T: DeserializeOwned>(
     merged: &Merged,
-    secrets: &BTreeMap<Vec<String>, Secret>,
+    referred: &Referred,
     mut value: Value,
     path: &[String],
 ) -> Result<T, Diagnostics> {
-    for (place, secret) in secrets {
+    let mut put = |place: &[String], found: Value| {
         let below = place.strip_prefix(path);
         if let Some(reference) = below.and_then(|below| merged::get_mut(&mut value, below)) {
-            *reference = Value::String(secret.expose().to_owned());
+            *reference = found;
         }
+    };
+    for (place, secret) in &referred.secrets {
+        put(place, Value::String(secret.expose().to_owned()));
+    }
+    for (place, file) in &referred.files {
+        put(place, file.to_value());
     }
     T::deserialize(value).map_err(|error| {
         // The text may quote a value.

@@ -20,6 +20,7 @@ mod listener;
 mod route;
 mod service;
 mod targets;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +34,8 @@ pub use self::aggregate::{
     View,
 };
 pub use self::auth::{
-    ApiKeyAuth, Auth, Issuer, JwtAuth, OneOrMore, Scheme, SessionAuth, SigningAlgorithm,
+    ApiKeyAuth, Auth, CertificateName, ClientCertificateAuth, Issuer, JwtAuth, OneOrMore, Scheme,
+    SessionAuth, SigningAlgorithm,
 };
 pub use self::browser::{Cors, SecurityHeaders};
 pub use self::identity::{Assertion, Claims, ClaimsOverride, Identity};
@@ -44,6 +46,7 @@ pub use self::service::{Service, Upstream};
 pub use self::targets::{
     Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
 };
+pub use self::tls::{Certificate, ClientCertificates, ProxyProtocol, Redirect, Tls, TlsVersion};
 
 /// The configuration of one gateway, all layers merged.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

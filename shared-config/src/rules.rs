@@ -18,6 +18,7 @@ mod services;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use self::node::Node;
 use crate::diagnostics::Diagnostic;
@@ -30,6 +31,7 @@ pub(crate) fn check(merged: &Merged, found: &mut Vec<Diagnostic>) {
     sections::check(&root, &mut report);
     services::check(&root, &mut report);
     targets::check(&root, &mut report);
+    tls::check(&root, &mut report);
     schemes::check(&root, &mut report);
     limits::check(&root, &mut report);
     routes::check(&root, &mut report);

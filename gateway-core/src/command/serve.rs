@@ -16,6 +16,7 @@ use shared_config::{Diagnostic, Diagnostics, Loaded};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use super::listeners::{self, Listeners};
 use super::{Gateway, Kit};
 use crate::admin::{self, Admin};
 use crate::aggregation::part_cache::PartCache;
@@ -27,6 +28,8 @@ use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
 use crate::readiness::Readiness;
+use crate::server::redirect::Redirect;
+use crate::server::tls::{Tls, TlsUnusable};
 use crate::server::{
     self, Http2Settings, RefusedHead, Serve, Server, ServerFailed, ServerSettings, Transport,
 };
@@ -84,10 +87,13 @@ pub enum NotStarted {
     /// The listener for clients cannot be bound.
     #[error("{}", chain(.0))]
     Server(#[from] ServerFailed),
+    /// TLS cannot be spoken on this machine.
+    #[error("{}", chain(.0))]
+    Tls(#[from] TlsUnusable),
 }
 
-fn chain(error: &ServerFailed) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}"));
     format!("{error}{}", cause.unwrap_or_default())
 }
 
@@ -100,6 +106,7 @@ impl From<Diagnostics> for NotStarted {
 /// What is made of a configuration before anything is bound.
 pub(super) struct Prepared {
     compiled: Compiled,
+    listeners: Listeners,
     metrics: Arc<Metrics>,
     vault: Vault,
     keys: MemoryKeys,
@@ -110,6 +117,11 @@ impl Prepared {
     /// The site that would be served.
     pub(super) const fn site(&self) -> &Site {
         &self.compiled.site
+    }
+
+    /// What is not wrong yet.
+    pub(super) fn warnings(&self) -> &[Diagnostic] {
+        &self.listeners.warnings
     }
 }
 
@@ -128,13 +140,25 @@ pub(super) fn compile(
     let vault = vault(platform);
     let keys = gateway.keys(loaded)?;
     let endpoints = gateway.endpoints(&Kit { loaded, vault: &vault, clock })?;
-    let compiled = crate::site::compile(loaded, &endpoints, &metrics)?;
+    let compiled = crate::site::compile(loaded, &endpoints, &metrics);
+    let (compiled, listeners) = both(compiled, Listeners::compile(loaded, clock))?;
     let level = &platform.log.level;
     let log_level = diagnostics::parse(level).map_err(|error| {
         let wrong = Diagnostic::at(loaded, &["log", "level"], &**level, error.to_string());
         Diagnostics::from_iter([wrong])
     })?;
-    Ok(Prepared { compiled, metrics, vault, keys, log_level })
+    Ok(Prepared { compiled, listeners, metrics, vault, keys, log_level })
+}
+
+/// Two outcomes as one, with the errors of both.
+fn both<A, B>(
+    first: Result<A, Diagnostics>,
+    second: Result<B, Diagnostics>,
+) -> Result<(A, B), Diagnostics> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (first, second) => Err(first.err().into_iter().chain(second.err()).flatten().collect()),
+    }
 }
 
 fn vault(platform: &Platform) -> Vault {
@@ -161,6 +185,8 @@ pub struct Running {
     drain: watch::Sender<bool>,
     over: watch::Sender<bool>,
     server: server::Running,
+    redirect: Option<(SocketAddr, server::Running)>,
+    tls: Option<Arc<Tls>>,
     access_log: AccessLog,
     core: Arc<Core>,
     background: Runtime,
@@ -177,11 +203,22 @@ pub fn start(
     loaded: &Loaded,
     options: Options,
 ) -> Result<Running, NotStarted> {
-    let Prepared { compiled, metrics, vault, keys, log_level } =
+    let Prepared { compiled, listeners, metrics, vault, keys, log_level } =
         compile(gateway, loaded, &options.clock)?;
     diagnostics::init(log_level, diagnostics::Format::Text);
+    let Listeners { tls, proxy_protocol, redirect, warnings } = listeners;
+    for warning in &warnings {
+        tracing::warn!(key = warning.key(), "{}", warning.reason());
+    }
     let platform = &loaded.platform;
+    let (entrance, tls) = listeners::entrance(tls, proxy_protocol, &options.clock, &metrics)?;
     let server = Server::bind(platform.server.listen, settings(platform), &metrics)?;
+    let server = server.behind(entrance);
+    let redirect = redirect.map(|(address, redirect)| {
+        let settings = ServerSettings { cores: 1, ..settings(platform) };
+        Server::bind(address, settings, &metrics).map(|server| (server, redirect))
+    });
+    let redirect = redirect.transpose()?;
     let background = server::background::build().map_err(NotStarted::Runtime)?;
     let listener = bind_admin(&background, platform.admin.listen)?;
     let admin = listener.local_addr().unwrap_or(platform.admin.listen);
@@ -211,6 +248,12 @@ pub fn start(
     background.spawn(admin::serve(page, listener, is_over));
     let address = server.local_addr();
     let server = serve(server, &core, &access_log, &drains)?;
+    let redirect = redirect.map(|(server, settings)| {
+        let address = server.local_addr();
+        let make = move |_| Redirect::new(settings.clone());
+        server.start(make, &drains).map(|running| (address, running))
+    });
+    let redirect = redirect.transpose()?;
     core.readiness.serving();
     tracing::info!(gateway = gateway.name(), %address, %admin, "serving");
     let stops_with_parent = options.stops_with_parent;
@@ -220,6 +263,8 @@ pub fn start(
         drain,
         over,
         server,
+        redirect,
+        tls,
         access_log,
         core,
         background,
@@ -349,6 +394,18 @@ impl Running {
         self.admin
     }
 
+    /// Where clients connect without TLS to be sent to where it is, if anywhere.
+    #[must_use]
+    pub fn redirect(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref().map(|(address, _)| *address)
+    }
+
+    /// TLS of the listener for clients, if it speaks TLS; it can be reloaded.
+    #[must_use]
+    pub const fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+
     /// Waits for SIGTERM, Ctrl-C, or the end of the parent where that was asked for, then stops.
     ///
     /// # Errors
@@ -368,6 +425,10 @@ impl Running {
         self.core.readiness.draining();
         self.drain.send_replace(true);
         let drained = self.server.join();
+        let drained = match self.redirect {
+            Some((_, redirect)) => redirect.join().and(drained),
+            None => drained,
+        };
         self.access_log.close();
         self.over.send_replace(true);
         self.background.shutdown_background();

@@ -15,7 +15,7 @@ use crate::site::{Route, Site};
 /// Lets the caller pass who has every scope that the route asks for.
 ///
 /// A session stands for its user, and has no scopes; a key without scopes is good for everything
-/// that the gateway offers.
+/// that the gateway offers; a certificate has none, and is good for routes that ask for none.
 pub(super) fn authorize(site: &Site, route: &Route, exchange: &Exchange) -> Result<(), Refused> {
     if route.scheme.is_none() {
         return Ok(());
@@ -29,13 +29,16 @@ pub(super) fn authorize(site: &Site, route: &Route, exchange: &Exchange) -> Resu
             None => Err(NobodyIdentified.into()),
         },
         Scheme::ApiKey if principal.scopes.is_empty() || has_all() => Ok(()),
-        Scheme::ApiKey => Err(ScopeMissing(route.scopes.clone()).into()),
+        Scheme::ClientCertificate if route.scopes.is_empty() => Ok(()),
+        Scheme::ApiKey | Scheme::ClientCertificate => {
+            Err(ScopeMissing(route.scopes.clone()).into())
+        }
     }
 }
 
-/// An API key lacks a scope that the route asks for.
+/// A credential lacks a scope that the route asks for.
 #[derive(Debug, thiserror::Error)]
-#[error("the API key lacks a scope that the route asks for")]
+#[error("the credential lacks a scope that the route asks for")]
 struct ScopeMissing(Vec<IdentityText>);
 
 impl Refusal for ScopeMissing {
@@ -46,7 +49,7 @@ impl Refusal for ScopeMissing {
         "insufficient_scope"
     }
     fn detail(&self) -> Cow<'static, str> {
-        "This route needs scopes that the API key does not have; see `required_scopes`.".into()
+        "This route needs scopes that the credential does not have; see `required_scopes`.".into()
     }
     fn add_members(&self, members: &mut Map<String, Value>) {
         let scopes = self.0.iter().map(|scope| Value::from(scope.as_str())).collect();

@@ -26,6 +26,7 @@ pub(super) async fn identify(
         Scheme::Session => by_session(core, site, exchange).await?,
         Scheme::Jwt => by_token(core, site, exchange).await?,
         Scheme::ApiKey => by_key(core, site, exchange).await?,
+        Scheme::ClientCertificate => by_certificate(core, site, exchange)?,
     };
     exchange.record.user_id = Some(principal.user_id.clone());
     exchange.record.consumer_tier = Some(principal.tier.clone());
@@ -75,6 +76,18 @@ async fn by_key(core: &Core, site: &Site, exchange: &Exchange) -> Result<Arc<Pri
     let digest = digest.ok_or_else(|| policy.missing())?;
     let record = core.keys.find(digest).await.map_err(ApiKeyRefusal::from)?;
     Ok(Arc::new(policy.judge(digest, record.as_deref(), core.clock.wall())?))
+}
+
+fn by_certificate(
+    core: &Core,
+    site: &Site,
+    exchange: &Exchange,
+) -> Result<Arc<Principal>, Refused> {
+    let policy = site.client_certificate.as_ref().ok_or(SCHEME_MISSING)?;
+    // A browser shows its certificate for any page that asks, as it does with cookies.
+    site.csrf.judge_page(&exchange.head)?;
+    let shown = exchange.client_certificate.as_deref();
+    Ok(Arc::new(policy.judge(shown, core.clock.wall())?))
 }
 
 /// Loading refuses such a site.

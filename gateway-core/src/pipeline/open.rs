@@ -48,6 +48,7 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, transport: &Trans
         principal: None,
         trace,
         is_https,
+        client_certificate: transport.client_certificate.clone(),
         may_have_unread_body: may_have_unread_body(&head),
         steps,
         answer_headers: Vec::new(),

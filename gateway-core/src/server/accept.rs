@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::metric::ConnectionEnd;
 use crate::server::core::Core;
-use crate::server::{Serve, ServerFailed, Shared, Transport, connection};
+use crate::server::{Serve, ServerFailed, Shared};
 
 /// How long a core accepts nothing when the machine is out of what a connection takes.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -114,8 +114,9 @@ impl<S: Serve> Door<S> {
         // already dead says no, and then it does not matter.
         let _ = stream.set_nodelay(true);
         let place = self.core.enter(permit, self.shared.open.clone());
+        let entrance = Arc::clone(&self.shared.entrance);
         tokio::task::spawn_local(async move {
-            let served = AssertUnwindSafe(connection::run(&place, stream, Transport::plain(peer)));
+            let served = AssertUnwindSafe(entrance.serve(&place, stream, peer));
             if served.catch_unwind().await.is_err() {
                 tracing::error!(%peer, "a panic ended a connection");
             }

@@ -21,7 +21,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const LAST_OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn settings() -> ServerSettings {
+pub(super) fn settings() -> ServerSettings {
     ServerSettings {
         cores: 1,
         connections_max: 100,

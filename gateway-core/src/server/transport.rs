@@ -1,6 +1,9 @@
 //! What is known of a connection before its first request: who is there, and over what.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::certificate::ClientCertificate;
 
 /// The facts of a connection. Its requests share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub struct Transport {
     pub is_tls: bool,
     /// What is spoken.
     pub protocol: Protocol,
+    /// What the client has shown of itself, where TLS asked for it.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// What is spoken on a connection.
@@ -28,6 +33,6 @@ impl Transport {
     /// A connection whose bytes go over TCP as they are.
     #[must_use]
     pub const fn plain(peer: SocketAddr) -> Self {
-        Self { peer, is_tls: false, protocol: Protocol::Detect }
+        Self { peer, is_tls: false, protocol: Protocol::Detect, client_certificate: None }
     }
 }

@@ -110,6 +110,7 @@ fn build<'a>(
             session: schemes.session,
             jwt: schemes.jwt,
             api_key: schemes.api_key,
+            client_certificate: schemes.client_certificate,
             csrf: CsrfPolicy::new(cors.credentialed_origins().iter().cloned()),
             limits_by_address: limits.by_address(&platform.policy.limits),
             cors,

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Scheme;
 use super::exposure::is_exposed;
+use super::{ProxyProtocol, Redirect, Scheme, Tls};
 use crate::Secret;
 use crate::units::{ByteSize, Duration, Network};
 
@@ -67,6 +67,12 @@ pub struct Server {
     pub trusted_proxies: Vec<Network>,
     /// What holds for HTTP/2 alone.
     pub http2: Http2,
+    /// Load balancers that say in front of a connection whose it is.
+    pub proxy_protocol: ProxyProtocol,
+    /// Encryption; without this section the listener speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// The plain listener beside one with TLS.
+    pub redirect: Option<Redirect>,
 }
 
 /// `[server.http2]`

@@ -1,8 +1,6 @@
 //! Reading what the references stand for.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
 
 use serde_json::Value;
 
@@ -69,7 +67,7 @@ impl<'a> Reference<'a> {
                 let text = sources.variables.get(*name).cloned();
                 (place, text.ok_or_else(|| "is not set".to_owned()))
             }
-            Self::File(name) => (format!("file {name}"), read_file(sources, name)),
+            Self::File(name) => (format!("file {name}"), sources.read_text(name, FILE_SIZE_MAX)),
         };
         match text {
             Ok(text) if text.is_empty() => Err(format!("is due in {place}, which is empty")),
@@ -77,29 +75,4 @@ impl<'a> Reference<'a> {
             Err(why) => Err(format!("is due in {place}, which {why}")),
         }
     }
-}
-
-/// A file's text without the line break that editors end it with. A relative path starts at the
-/// configuration's directory.
-fn read_file(sources: &Sources, name: &str) -> Result<String, String> {
-    let path = sources.directory.as_deref().unwrap_or_else(|| "".as_ref()).join(name);
-    let mut text = String::new();
-    let read =
-        File::open(path).and_then(|file| file.take(FILE_SIZE_MAX + 1).read_to_string(&mut text));
-    match read.map_err(|error| (error.kind(), error)) {
-        Ok(length) if length as u64 > FILE_SIZE_MAX => {
-            return Err(format!("is longer than {FILE_SIZE_MAX} bytes"));
-        }
-        Ok(_) => {}
-        Err((io::ErrorKind::NotFound, _)) => return Err("does not exist".to_owned()),
-        Err((io::ErrorKind::InvalidData, _)) => return Err("is not UTF-8".to_owned()),
-        Err((_, error)) => return Err(format!("cannot be read: {error}")),
-    }
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
 }

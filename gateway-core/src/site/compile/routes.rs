@@ -227,6 +227,7 @@ pub(super) fn scheme(access: &Access<'_>) -> Option<Scheme> {
         platform::Scheme::Session => Scheme::Session,
         platform::Scheme::Jwt => Scheme::Jwt,
         platform::Scheme::ApiKey => Scheme::ApiKey,
+        platform::Scheme::ClientCertificate => Scheme::ClientCertificate,
     })
 }
 
