@@ -3,7 +3,7 @@
 //! Read in this order, which is the order the pipeline uses them in: [`ceilings`] (how much a
 //! client may send), [`framing`] (one request, one meaning), [`path`] (one spelling of a path, for
 //! matching, limits, cache and services alike), [`spoofed_headers`] (what only we may say),
-//! [`client_address`] (whom we are talking to) and [`body`] (the ceilings, while the body arrives).
+//! [`client_address`] (whom we are talking to), [`address_list`] (whether we do) and [`body`] (the ceilings, while the body arrives).
 //!
 //! Invariants
 //! - What two readers could understand in two ways is refused, never repaired.
@@ -11,6 +11,7 @@
 //!
 //! Not here: which route a path belongs to (`routing`), who the caller is (`auth`).
 
+pub mod address_list;
 pub mod body;
 pub mod ceilings;
 pub mod client_address;

@@ -23,6 +23,21 @@ pub enum Scheme {
     ApiKey,
 }
 
+impl Scheme {
+    /// Every scheme.
+    pub const ALL: [Self; 3] = [Self::Session, Self::Jwt, Self::ApiKey];
+
+    /// Its name in configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Jwt => "jwt",
+            Self::ApiKey => "api_key",
+        }
+    }
+}
+
 /// A text of an identity: 1 to 255 visible ASCII characters, ready to be a header value.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdentityText(HeaderValue);

@@ -14,6 +14,7 @@ mod aggregate;
 mod auth;
 mod browser;
 pub(crate) mod exposure;
+mod gate;
 mod identity;
 mod limit;
 mod listener;
@@ -35,6 +36,7 @@ pub use self::auth::{
     ApiKeyAuth, Auth, Issuer, JwtAuth, OneOrMore, Scheme, SessionAuth, SigningAlgorithm,
 };
 pub use self::browser::{Cors, SecurityHeaders};
+pub use self::gate::{BodySchema, Canary, CanaryKey, Decide, Maintenance, Redirect, Respond};
 pub use self::identity::{Assertion, Claims, ClaimsOverride, Identity};
 pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit};
 pub use self::listener::{Admin, Gateway, Log, Server};

@@ -65,6 +65,10 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Networks of proxies whose word about the client is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Networks of the clients that may call; empty: all may.
+    pub allow: Vec<Network>,
+    /// Networks of clients that may not, whatever `allow` says.
+    pub deny: Vec<Network>,
 }
 
 /// `[admin]`
