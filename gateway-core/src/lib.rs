@@ -7,7 +7,7 @@
 //! - 4 composition: [`aggregation`]
 //! - 3 network: [`upstream`]
 //! - 2 stores: [`stores`]
-//! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`assertion`], [`rate_limit`],
+//! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`authorization`], [`inspection`], [`assertion`], [`rate_limit`],
 //!   [`transform`], [`cors`], [`security_headers`]
 //! - 0 vocabulary: [`error`], [`header`], [`clock`], [`certificate`], [`alarm`], [`permit`], [`principal`], [`body`], [`exchange`],
 //!   [`trace_context`], [`record`], [`metric`], [`store`]
@@ -37,8 +37,10 @@ pub mod stores;
 // Floor 1
 pub mod assertion;
 pub mod auth;
+pub mod authorization;
 pub mod cors;
 pub mod guard;
+pub mod inspection;
 pub mod rate_limit;
 pub mod routing;
 pub mod security_headers;

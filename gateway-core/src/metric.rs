@@ -147,6 +147,15 @@ pub struct ConnectionEnd {
     pub reason: &'static str,
 }
 
+/// Labels of a decision of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DecisionOutcome {
+    /// `allowed`, `denied` or `unavailable`.
+    pub outcome: &'static str,
+    /// `call`, or `kept` for an answer to the same question.
+    pub source: &'static str,
+}
+
 /// Everything a gateway counts, and the registry that shows it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -173,6 +182,8 @@ pub struct Metrics {
     pub part_cache: Family<PartCacheUse, Counter>,
     /// `gateway_rate_limit_decisions_total`
     pub limits: Family<LimitOutcome, Counter>,
+    /// `gateway_decisions_total`: what services that decide have said.
+    pub decisions: Family<DecisionOutcome, Counter>,
     /// `gateway_access_log_dropped_total`
     pub dropped_lines: Counter,
     /// `gateway_panics_total`
@@ -210,6 +221,7 @@ impl Metrics {
             parts: Family::default(),
             part_cache: Family::default(),
             limits: Family::default(),
+            decisions: Family::default(),
             dropped_lines: Counter::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
@@ -248,6 +260,8 @@ impl Metrics {
         registry.register("gateway_part_cache", help, self.part_cache.clone());
         let help = "Decisions of rate limits";
         registry.register("gateway_rate_limit_decisions", help, self.limits.clone());
+        let help = "Decisions of services about requests";
+        registry.register("gateway_decisions", help, self.decisions.clone());
         let help = "Access log lines dropped because the writer fell behind";
         registry.register("gateway_access_log_dropped", help, self.dropped_lines.clone());
         let help = "Panics caught while serving a request";

@@ -18,10 +18,12 @@
 //! Not here: how each step decides (the policies), what a route says (`site`).
 
 mod admit;
+mod at_once;
 mod authorize;
 mod calls;
 mod closing;
 mod core;
+mod decide;
 mod forward;
 mod identify;
 mod in_flight;
@@ -88,8 +90,15 @@ async fn answer(
     exchange: &mut Exchange,
     body: Body,
 ) -> Result<Response<Body>, Refused> {
-    match admit::admit(&worker.core, site, exchange).await? {
+    match admit::admit(worker, site, exchange).await? {
         admit::Admitted::Answered(response) => Ok(*response),
-        admit::Admitted::To(route) => forward::forward(worker, site, route, exchange, body).await,
+        admit::Admitted::To(route) => {
+            // What a decision took is beside what the answer takes.
+            let (decided, asked) = exchange.record.take_calls();
+            let outcome = forward::forward(worker, site, route, exchange, body).await;
+            exchange.record.upstream += decided;
+            exchange.record.attempts += asked;
+            outcome
+        }
     }
 }

@@ -10,6 +10,8 @@
 
 mod challenges;
 pub mod compile;
+pub mod constant;
+pub mod gate;
 mod identity_headers;
 pub mod limits;
 mod route_metrics;
@@ -23,6 +25,8 @@ use prometheus_client::metrics::counter::Counter;
 
 pub use self::challenges::Challenges;
 pub use self::compile::compile;
+pub use self::constant::Constant;
+pub use self::gate::Gate;
 pub use self::identity_headers::IdentityHeaders;
 pub use self::limits::Limit;
 pub use self::route_metrics::{RouteMetrics, ServiceMetrics};
@@ -36,11 +40,13 @@ use crate::auth::session::SessionPolicy;
 use crate::cors::Cors;
 use crate::endpoint::Endpoint;
 use crate::error::{InternalError, Refusal as _};
+use crate::guard::address_list::AddressList;
 use crate::guard::ceilings::Ceilings;
 use crate::guard::spoofed_headers::SpoofedHeaders;
 use crate::metric::{Label, Metrics};
 use crate::principal::{IdentityText, Scheme};
 use crate::routing::RouteTable;
+use crate::routing::canary::Canary;
 use crate::security_headers::SecurityHeaders;
 use crate::transform::request::RequestTransform;
 use crate::transform::response::ResponseTransform;
@@ -59,6 +65,8 @@ pub struct Site {
     pub services: Vec<Service>,
     /// Networks of proxies whose word about the client is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which clients may call at all.
+    pub addresses: AddressList,
     /// The listener's ceilings.
     pub ceilings: Ceilings,
     /// Time for a client to send a body.
@@ -120,6 +128,8 @@ pub struct Route {
     pub deadline: Duration,
     /// The longest body it takes.
     pub body_size_max: u64,
+    /// What is decided about its requests before that.
+    pub gate: Gate,
     /// What answers.
     pub action: Action,
     /// Its counters.
@@ -135,6 +145,8 @@ pub enum Action {
     Aggregate(Arc<Aggregate>),
     /// An endpoint of the gateway's own.
     Local(LocalEndpoint),
+    /// The gateway itself, as soon as the route is found.
+    Constant(Box<Constant>),
 }
 
 /// A view of several services.
@@ -155,6 +167,8 @@ pub struct Aggregate {
 pub struct Proxy {
     /// Index into the site's services.
     pub service: usize,
+    /// The service that some of the requests go to instead.
+    pub canary: Option<Box<Canary>>,
     /// The gateway's prefix, which the service does not see.
     pub prefix: Box<str>,
     /// Whether the service's paths are the consumer's, but for the prefix.
@@ -200,6 +214,8 @@ pub struct Service {
     pub is_mesh: bool,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<AssertionKey>,
+    /// Whether it is closed for maintenance, so that no part of an aggregate is asked of it.
+    pub is_closed: bool,
     /// The longest answer that is held whole, in bytes.
     pub body_size_max: usize,
     /// Its counters.

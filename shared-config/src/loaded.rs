@@ -1,6 +1,8 @@
 //! Loading: from sources to a configuration that holds together, or to everything wrong with it.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,7 +31,11 @@ pub struct Loaded {
 struct Referred {
     secrets: BTreeMap<Vec<String>, Secret>,
     files: BTreeMap<Vec<String>, TextFile>,
+    directory: Option<PathBuf>,
 }
+
+/// The longest file that a key may name.
+const NAMED_FILE_SIZE_MAX: u64 = 4 * 1024 * 1024;
 
 /// Reads, merges and checks a configuration; `sections` are those that only this gateway knows.
 ///
@@ -48,6 +54,7 @@ pub fn load(sources: &Sources, sections: &[Section]) -> Result<Loaded, Diagnosti
     let referred = Referred {
         secrets: secret::resolve(&merged, sources, &mut found),
         files: text_file::read(&merged, sources, &mut found),
+        directory: sources.directory.clone(),
     };
     rules::check(&merged, &mut found);
     Diagnostics::none_or(found)?;
@@ -74,6 +81,30 @@ impl Loaded {
             return Err(Diagnostics::from_iter([unknown]));
         };
         read(&self.merged, &self.referred, value.clone(), &path)
+    }
+
+    /// The JSON in a file that a key names: beside the configuration, unless its path is absolute.
+    ///
+    /// # Errors
+    ///
+    /// The end of a sentence that starts with the key.
+    pub fn json_file(&self, name: &str) -> Result<Value, String> {
+        let path = match &self.referred.directory {
+            Some(directory) => directory.join(name),
+            None if Path::new(name).is_absolute() => name.into(),
+            None => return Err("is beside no file; say with --config which directory".to_owned()),
+        };
+        let shown = path.display();
+        let file = std::fs::File::open(&path);
+        let file = file.map_err(|error| format!("names {shown}, which cannot be read: {error}"))?;
+        let mut bytes = Vec::new();
+        let read = file.take(NAMED_FILE_SIZE_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|error| format!("names {shown}, which cannot be read: {error}"))?;
+        if bytes.len() as u64 > NAMED_FILE_SIZE_MAX {
+            return Err(format!("names {shown}, which is longer than 4 MiB"));
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|error| format!("names {shown}, which is no JSON: {error}"))
     }
 
     /// Where a key is written; of a key that is absent, where the table is that lacks it.

@@ -14,6 +14,7 @@ mod aggregate;
 mod auth;
 mod browser;
 pub(crate) mod exposure;
+mod gate;
 mod identity;
 mod limit;
 mod listener;
@@ -38,6 +39,7 @@ pub use self::auth::{
     SessionAuth, SigningAlgorithm,
 };
 pub use self::browser::{Cors, SecurityHeaders};
+pub use self::gate::{BodySchema, Canary, CanaryKey, Decide, Maintenance, Redirect, Respond};
 pub use self::identity::{Assertion, Claims, ClaimsOverride, Identity};
 pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit};
 pub use self::listener::{Admin, Gateway, Log, Server};
@@ -46,7 +48,9 @@ pub use self::service::{Service, Upstream};
 pub use self::targets::{
     Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
 };
-pub use self::tls::{Certificate, ClientCertificates, ProxyProtocol, Redirect, Tls, TlsVersion};
+pub use self::tls::{
+    Certificate, ClientCertificates, PlainListener, ProxyProtocol, Tls, TlsVersion,
+};
 
 /// The configuration of one gateway, all layers merged.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

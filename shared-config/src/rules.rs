@@ -9,6 +9,7 @@
 //! Not here: what patterns, templates, fields and names of endpoints mean (`gateway-core`).
 
 mod aggregates;
+mod gate;
 mod limits;
 mod node;
 mod routes;
@@ -35,6 +36,7 @@ pub(crate) fn check(merged: &Merged, found: &mut Vec<Diagnostic>) {
     schemes::check(&root, &mut report);
     limits::check(&root, &mut report);
     routes::check(&root, &mut report);
+    gate::check(&root, &mut report);
     aggregates::check(&root, &mut report);
 }
 

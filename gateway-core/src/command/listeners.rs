@@ -18,7 +18,7 @@ use crate::server::Entrance;
 use crate::server::proxy_protocol::ProxyProtocol;
 use crate::server::redirect::{Challenges, RedirectSettings};
 use crate::server::tls::{ClientAuthorities, KeyPair, Tls, TlsSettings, TlsUnusable, TlsVersion};
-use crate::upstream::{Target, TargetSettings};
+use crate::upstream::{FailureRules, Target, TargetSettings};
 
 /// From so long before a certificate's end on, it is warned of.
 const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
@@ -153,7 +153,7 @@ impl Report<'_> {
 
     fn redirect(
         &mut self,
-        redirect: &platform::Redirect,
+        redirect: &platform::PlainListener,
     ) -> Option<(SocketAddr, RedirectSettings)> {
         let challenges = match (&redirect.acme_directory, &redirect.acme_url) {
             (Some(folder), _) => Challenges::Directory(PathBuf::from(folder)),
@@ -182,6 +182,7 @@ impl Report<'_> {
             requests_in_flight_max: upstream.requests_in_flight_max,
             head_size_max: upstream.head_size_max.as_usize(),
             body_size_max: upstream.body_size_max.as_usize(),
+            failures: FailureRules::default(),
         }
     }
 }

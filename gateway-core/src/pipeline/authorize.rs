@@ -1,4 +1,4 @@
-//! Step 7: may they. The gate knows scopes; what a principal may do with a thing is the service's
+//! Step 7: may they. The gate knows scopes and the identity; what a principal may do with a thing is the service's
 //! decision.
 
 use std::borrow::Cow;
@@ -9,10 +9,11 @@ use serde_json::{Map, Value};
 use super::identify::NobodyIdentified;
 use crate::error::{Refusal, Refused};
 use crate::exchange::Exchange;
-use crate::principal::{IdentityText, Scheme};
+use crate::principal::{IdentityText, Principal, Scheme};
 use crate::site::{Route, Site};
 
-/// Lets the caller pass who has every scope that the route asks for.
+/// Lets the caller pass who has every scope that the route asks for, and of whom everything holds
+/// that the route, its service and the policy require.
 ///
 /// A session stands for its user, and has no scopes; a key without scopes is good for everything
 /// that the gateway offers; a certificate has none, and is good for routes that ask for none.
@@ -21,6 +22,13 @@ pub(super) fn authorize(site: &Site, route: &Route, exchange: &Exchange) -> Resu
         return Ok(());
     }
     let principal = exchange.principal.as_deref().ok_or(NobodyIdentified)?;
+    has_scopes(site, route, principal)?;
+    Ok(route.gate.require.iter().try_for_each(|required| required.check(principal))?)
+}
+
+/// A session stands for its user, and has no scopes; a key without scopes is good for everything
+/// that the gateway offers.
+fn has_scopes(site: &Site, route: &Route, principal: &Principal) -> Result<(), Refused> {
     let has_all = || route.scopes.iter().all(|scope| principal.scopes.contains(scope));
     match principal.scheme {
         Scheme::Session => Ok(()),

@@ -6,6 +6,8 @@
 //!
 //! Read in this order: [`compile`], then `services`, `limits`, `schemes`, `routes`, `views`.
 
+mod constant;
+mod gate;
 mod limits;
 mod routes;
 mod schemes;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use rand::RngExt as _;
 use shared_config::platform::Platform;
+use shared_config::units::Network;
 use shared_config::{Diagnostic, Diagnostics, Loaded};
 
 use self::limits::Limits;
@@ -29,6 +32,7 @@ use crate::assertion::Signer;
 use crate::auth::csrf::CsrfPolicy;
 use crate::cors::{Cors, CorsConfig};
 use crate::endpoint::Endpoints;
+use crate::guard::address_list::AddressList;
 use crate::guard::ceilings::Ceilings;
 use crate::guard::spoofed_headers::SpoofedHeaders;
 use crate::metric::Metrics;
@@ -81,7 +85,10 @@ fn build<'a>(
     let (identity_headers, assertion_header) = (identity_headers?, assertion_header?);
     let reserved = reserved(&identity_headers, &assertion_header);
     let names: Vec<&str> = reserved.iter().map(HeaderName::as_str).collect();
-    let mut routes = Routes { report, limits: &limits, endpoints, reserved: &names, found: vec![] };
+    let gates = gate::Gates::default();
+    let (limits_of, reserved_names, found) = (&limits, names.as_slice(), vec![]);
+    let mut routes =
+        Routes { report, limits: limits_of, endpoints, reserved: reserved_names, gates, found };
     routes.compile();
     let (routes, patterns) = routes.finish()?;
     let (cors, security_headers) = (cors?, security_headers?);
@@ -97,6 +104,7 @@ fn build<'a>(
                 .iter()
                 .map(|network| network.get())
                 .collect(),
+            addresses: addresses(platform),
             ceilings: ceilings(platform),
             body_timeout: platform.server.body_timeout.get(),
             deadline: platform.policy.deadline.get(),
@@ -182,6 +190,11 @@ fn reserved(identity: &IdentityHeaders, assertion: &HeaderName) -> Vec<HeaderNam
 fn spoofed_headers(reserved: &[&str]) -> SpoofedHeaders {
     let credentials = ["authorization", "cookie", "x-api-key", "x-csrf", "tracestate"];
     SpoofedHeaders::new(reserved.iter().copied().chain(credentials))
+}
+
+fn addresses(platform: &Platform) -> AddressList {
+    let networks = |all: &[Network]| all.iter().map(|network| network.get()).collect::<Vec<_>>();
+    AddressList::new(networks(&platform.server.allow), networks(&platform.server.deny))
 }
 
 fn ceilings(platform: &Platform) -> Ceilings {

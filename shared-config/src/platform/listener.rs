@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::exposure::is_exposed;
-use super::{ProxyProtocol, Redirect, Scheme, Tls};
+use super::{PlainListener, ProxyProtocol, Scheme, Tls};
 use crate::Secret;
 use crate::units::{ByteSize, Duration, Network};
 
@@ -72,7 +72,11 @@ pub struct Server {
     /// Encryption; without this section the listener speaks plain HTTP.
     pub tls: Option<Tls>,
     /// The plain listener beside one with TLS.
-    pub redirect: Option<Redirect>,
+    pub redirect: Option<PlainListener>,
+    /// Networks of the clients that may call; empty: all may.
+    pub allow: Vec<Network>,
+    /// Networks of clients that may not, whatever `allow` says.
+    pub deny: Vec<Network>,
 }
 
 /// `[server.http2]`

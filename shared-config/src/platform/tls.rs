@@ -83,7 +83,7 @@ pub struct ProxyProtocol {
 /// `[server.redirect]`
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Redirect {
+pub struct PlainListener {
     /// Where clients connect without TLS; port 0 takes a free one.
     #[schemars(extend("format" = "socket_address"))]
     pub listen: SocketAddr,

@@ -71,7 +71,7 @@ fn a_route_is_answered_by_a_service_or_by_the_gateway() {
     check(
         "[routes.a]\nmatch = \"GET /a\"",
         "",
-        &["routes.a: must say what answers: `service` or `local`"],
+        &["routes.a: must say what answers: `service`, `local`, `respond` or `redirect`"],
     );
     check(
         "[routes.a]\nmatch = \"GET /a\"\nservice = \"links\"\nlocal = \"a\"",
@@ -417,4 +417,96 @@ fn a_prefix_is_the_beginning_of_a_path() {
         let found = Files::new(PLATFORM, &gateway).mistakes(&[]);
         assert_eq!(found == "none", is_right, "{prefix}: {found}");
     }
+}
+
+#[test]
+fn what_is_decided_at_the_gate_holds_together() {
+    let route = |more: &str| format!("[routes.a]\nmatch = \"GET /a\"\n{more}");
+    let service = |more: &str| route(&format!("service = \"links\"\n{more}"));
+    let constant = |more: &str| route(&format!("respond = {{ body = \"x\" }}\n{more}"));
+    let cases = [
+        (
+            route("respond = {}\nlocal = \"x\"\npublic = \"p\""),
+            "routes.a.respond: stands beside `local`; a route has one of the two",
+        ),
+        (
+            constant(""),
+            "routes.a: has `respond`, which is answered before anybody is identified, and no \
+             `public = \"reason\"`",
+        ),
+        (
+            constant("public = \"p\"\nlimits = [\"consumer\"]"),
+            "routes.a.limits: is never used beside `respond`, which is answered at once",
+        ),
+        (
+            route("respond = { status = 204, body = \"x\" }\npublic = \"p\""),
+            "routes.a.respond.body: must be absent: answers of this status have no body",
+        ),
+        (
+            route("respond = { status = 199 }\npublic = \"p\""),
+            "routes.a.respond.status: must be at least 200",
+        ),
+        (
+            route("redirect = { to = \"/b\", status = 300 }\npublic = \"p\""),
+            "routes.a.redirect.status: must be 301, 302, 303, 307 or 308",
+        ),
+        (
+            service("public = \"p\"\nlimits = [\"consumer\"]\nrequire = \"role == 'a'\""),
+            "routes.a.require: stands beside `public`: nobody is identified, so nobody could pass",
+        ),
+        (
+            service("decide = { call = \"GET links:/d\" }"),
+            "routes.a.decide.call: must read \"POST service:/path\"",
+        ),
+        (service("decide = { call = \"POST lnks:/d\" }"), "routes.a.decide.call: names no service"),
+        (
+            service("canary = { service = \"links\", percent = 5 }"),
+            "routes.a.canary.service: is the service that all the others go to",
+        ),
+        (
+            service("canary = { service = \"next\", percent = 5 }"),
+            "routes.a.canary.service: names no service",
+        ),
+        (
+            format!(
+                "{}\n[services.b]\nurl = \"http://b\"",
+                service("canary = { service = \"b\", percent = 0 }")
+            ),
+            "routes.a.canary: sends nobody anywhere: set `percent`, `header` or both",
+        ),
+        (
+            service("canary = { service = \"links\", percent = 101 }"),
+            "routes.a.canary.percent: must be at most 100",
+        ),
+        (
+            service("body_schema = { file = \"a.json\", openapi = \"b.json\" }"),
+            "routes.a.body_schema: must have `openapi` and `operation` together, or neither",
+        ),
+        (
+            service("body_schema = {}"),
+            "routes.a.body_schema: must have one of `file`, `schema` and `openapi`",
+        ),
+        (service("maintenance = {}"), "routes.a.maintenance.retry_after: is missing"),
+    ];
+    for (platform, expected) in &cases {
+        let files = Files::new(&format!("{PLATFORM}{platform}"), GATEWAY);
+        let found = files.load(&[]).expect_err(platform);
+        let found: Vec<String> = found
+            .iter()
+            .map(|mistake| format!("{}: {}", mistake.key(), mistake.reason()))
+            .collect();
+        assert!(found.iter().any(|mistake| mistake == expected), "{platform}:\n{found:#?}");
+    }
+}
+
+#[test]
+fn constants_need_neither_scheme_nor_limit_nor_exposing() {
+    let platform = PLATFORM.replace("limits = [\"consumer\"]", "");
+    let platform = platform.replace("[routes.links-get]", "[routes.links-get]\nunlimited = \"u\"");
+    let platform = platform.replace("[routes.links-get]", "[routes.links-get]\npublic = \"p\"");
+    let gateway = GATEWAY.replace("scheme = \"session\"\n", "");
+    let constant = "[routes.robots]\nmatch = \"GET /robots.txt\"\npublic = \"for robots\"\n\
+                    respond = { body = \"User-agent: *\" }\n";
+    let files = Files::new(&format!("{platform}{constant}"), &gateway);
+    assert_eq!(files.mistakes(&[]), "none");
 }

@@ -15,6 +15,7 @@ use crate::exchange::{Exchange, Step};
 use crate::pipeline::Worker;
 use crate::pipeline::calls::{self, CallContext};
 use crate::pipeline::forward::DeadlineExceeded;
+use crate::routing::canary::Canary;
 use crate::security_headers;
 use crate::site::{Proxy, Service, Site};
 use crate::transform::Values;
@@ -28,7 +29,8 @@ pub(super) async fn pass_through(
     exchange: &mut Exchange,
     body: Body,
 ) -> Result<Response<Body>, Refused> {
-    let service = site.service(proxy.service)?;
+    let canary = canary_of(proxy, exchange);
+    let service = site.service(canary.map_or(proxy.service, |canary| canary.service))?;
     exchange.steps.take(Step::TransformRequest);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let request = timeout(time_left, request(site, proxy, exchange, body));
@@ -50,12 +52,25 @@ pub(super) async fn pass_through(
     exchange.steps.take(Step::TransformResponse);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let response = timeout(time_left, response(site, proxy, service, answer));
-    let response = response.await.unwrap_or_else(|_| Err(DeadlineExceeded.into()));
+    let mut response = response.await.unwrap_or_else(|_| Err(DeadlineExceeded.into()));
+    if let Some(name) = proxy.canary.as_ref().and_then(|canary| canary.header())
+        && let Ok(response) = &mut response
+    {
+        // What it says is part of what was asked.
+        response.headers_mut().append(header::VARY, HeaderValue::from(name.clone()));
+    }
     if !matches!(&response, Ok(response) if matches!(response.body(), Body::Service(_))) {
         // Its body was waited for as well, and that too was the service's time.
         exchange.record.upstream = worker.core.clock.now().since(started);
     }
     response
+}
+
+/// The canary of the route, where this request goes there.
+fn canary_of<'a>(proxy: &'a Proxy, exchange: &Exchange) -> Option<&'a Canary> {
+    let canary = proxy.canary.as_deref()?;
+    let principal = exchange.principal.as_deref();
+    canary.takes(&exchange.head.headers, principal, exchange.client).then_some(canary)
 }
 
 /// Step 9: the request as the service wants it. Credentials stay with the gateway.

@@ -42,6 +42,7 @@ fn compile_one(
             Some(key) => Some(key?),
             None => None,
         },
+        is_closed: service.maintenance.is_some(),
         body_size_max,
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared_config::platform::{self, Platform};
 use shared_config::units::Duration as Length;
 
+use super::gate;
 use super::routes::{Access, Found, Routes, scheme};
 use crate::aggregation::merge::Policy;
 use crate::aggregation::plan::{
@@ -60,7 +61,11 @@ fn add_view<'a>(
     let compiled = View::compile(&source, Arc::new(plan));
     let compiled = compiled.map_err(|errors| note(routes, &errors)).ok();
     let (access, written_deadline) = (access(platform, name, view), view.deadline);
-    let (Some(view), Some((by_address, by_consumer))) = (compiled, routes.limits_of(&access))
+    let levels = gate::of_view(platform, name, aggregate, view);
+    let params = pattern.parameters();
+    let gate = routes.gates.compile(routes.report, &levels, access.is_public, params);
+    let (Some(view), Some(gate), Some((by_address, by_consumer))) =
+        (compiled, gate, routes.limits_of(&access))
     else {
         return;
     };
@@ -73,6 +78,7 @@ fn add_view<'a>(
         limits_by_consumer: by_consumer,
         deadline: deadline.get(),
         body_size_max: platform.server.body_size_max.bytes(),
+        gate,
         action: Action::Aggregate(Arc::new(Aggregate {
             succeeded: view.plan().parts().map(|_| OnceLock::new()).collect(),
             view: Arc::new(view),

@@ -69,6 +69,9 @@ async fn make(
 ) -> Result<PartAnswer, PartFailure> {
     let PartCall { service, call, time_left, size_max, .. } = call;
     let service = site.service(service).map_err(|_| Reason::Unavailable)?;
+    if service.is_closed {
+        return Err(Reason::Unavailable.into());
+    }
     let clock = &worker.core.clock;
     let started = clock.now();
     let request = || {
