@@ -11,7 +11,8 @@
 //! - Every wait on a client has a bound: for the head of a request, between requests, and for a
 //!   client that takes nothing of its answer.
 //! - A drain loses nothing: requests in flight are answered, requests that arrive while it begins
-//!   too, and only who is not done by the drain time-out is cut.
+//!   too, and only who is not done by the drain time-out is cut,
+//!   or by the moment when somebody is in a hurry.
 //! - A panic while serving ends that connection and nothing else.
 //!
 //! Above `connections_max` a new connection is closed at once, without an answer: a queue in the
@@ -87,6 +88,7 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     address: SocketAddr,
     shared: Shared,
+    hurry: watch::Sender<bool>,
 }
 
 /// What the cores have in common.
@@ -95,6 +97,8 @@ struct Shared {
     settings: Arc<ServerSettings>,
     connections: Arc<Permits>,
     open: prometheus_client::metrics::gauge::Gauge,
+    /// True once nobody shall be waited for any longer.
+    hurries: watch::Receiver<bool>,
 }
 
 /// Why a server did not start or did not stop in order.
@@ -134,12 +138,14 @@ impl Server {
         };
         let bind_failed = |source| ServerFailed::Bind { address, source };
         let (listeners, address) = listen::bind(address, cores).map_err(bind_failed)?;
+        let (hurry, hurries) = watch::channel(false);
         let shared = Shared {
+            hurries,
             connections: Permits::new(settings.connections_max),
             settings: Arc::new(settings),
             open: metrics.connections.clone(),
         };
-        Ok(Self { listeners, address, shared })
+        Ok(Self { listeners, address, shared, hurry })
     }
 
     /// Where it listens.
@@ -192,7 +198,7 @@ impl Server {
             // A core that panics before it accepts says nothing; in the end the channel closes.
             starts.recv().unwrap_or(Err(ServerFailed::Panicked))?;
         }
-        Ok(Running { threads })
+        Ok(Running { threads, hurry: self.hurry })
     }
 }
 
@@ -200,6 +206,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Running {
     threads: Vec<JoinHandle<u32>>,
+    hurry: watch::Sender<bool>,
 }
 
 /// How a drain ended.
@@ -210,6 +217,12 @@ pub struct Drained {
 }
 
 impl Running {
+    /// What ends a drain at once when it is set: who is not done is cut.
+    #[must_use]
+    pub fn hurry(&self) -> watch::Sender<bool> {
+        self.hurry.clone()
+    }
+
     /// Waits until the server has drained. Blocks the thread.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod challenges;
 pub mod compile;
 mod identity_headers;
 pub mod limits;
+mod names;
 mod route_metrics;
 
 use std::sync::{Arc, OnceLock};
@@ -83,7 +84,7 @@ pub struct Site {
     /// How sessions are found and judged.
     pub session: Option<SessionPolicy>,
     /// How bearer tokens are verified.
-    pub jwt: Option<JwtScheme>,
+    pub jwt: Option<Arc<JwtScheme>>,
     /// How API keys are read.
     pub api_key: Option<ApiKeyPolicy>,
     /// Which requests a page of somebody else's may have caused.
@@ -218,6 +219,9 @@ impl Service {
 }
 
 impl Site {
+    /// What requests without a route are counted under.
+    pub const UNROUTED: &str = "none";
+
     /// A route by its index in the table.
     ///
     /// # Errors

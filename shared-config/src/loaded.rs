@@ -21,6 +21,7 @@ pub struct Loaded {
     pub platform: Platform,
     merged: Merged,
     secrets: BTreeMap<Vec<String>, Secret>,
+    sources: Sources,
 }
 
 /// Reads, merges and checks a configuration; `sections` are those that only this gateway knows.
@@ -46,7 +47,7 @@ pub fn load(sources: &Sources, sections: &[Section]) -> Result<Loaded, Diagnosti
     }
     let mut platform: Platform = read(&merged, &secrets, core, &[])?;
     platform.keep_order(&merged.places);
-    Ok(Loaded { platform, merged, secrets })
+    Ok(Loaded { platform, merged, secrets, sources: sources.clone() })
 }
 
 impl Loaded {
@@ -78,8 +79,18 @@ impl Loaded {
         render::document(&self.merged)
     }
 
+    /// What it was read from, and can be read from again.
+    #[must_use]
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     pub(crate) const fn merged(&self) -> &Merged {
         &self.merged
+    }
+
+    pub(crate) const fn secrets(&self) -> &BTreeMap<Vec<String>, Secret> {
+        &self.secrets
     }
 }
 

@@ -50,7 +50,7 @@ pub struct Harness {
     keys: Vec<(&'static str, String)>,
     secrets: Vec<String>,
     clock: Clock,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Harness {
@@ -247,6 +247,22 @@ impl Harness {
     /// The user service signs new tokens with a new key.
     pub fn rotate_keys(&self) {
         self.running(Service::User).rotate_keys();
+    }
+
+    /// The folder that the gateways have read their configuration from.
+    #[must_use]
+    pub fn configuration(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// Changes one file of the configuration; an empty text where there is none yet.
+    pub fn edit(&self, file: &str, change: impl FnOnce(String) -> String) {
+        let path = self.directory.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // Saved as editors do: beside it, and then in its place.
+        let beside = path.with_extension("saved");
+        std::fs::write(&beside, change(text)).expect("written");
+        std::fs::rename(&beside, &path).expect("renamed");
     }
 
     /// Moves the manual clock of the gateways and services.

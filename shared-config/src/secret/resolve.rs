@@ -45,6 +45,19 @@ pub(crate) fn resolve(
     secrets
 }
 
+/// The files that the secrets of a configuration stand in, as it names them.
+pub(crate) fn files(merged: &Merged) -> Vec<String> {
+    let mut files = Vec::new();
+    schema::walk(&merged.value, &merged.schema, &mut Vec::new(), &mut |value, schema, _| {
+        if let (true, Some(Reference::File(name))) =
+            (schema::is_secret(schema), Reference::of(value))
+        {
+            files.push(name.to_owned());
+        }
+    });
+    files
+}
+
 /// Where a secret stands.
 enum Reference<'a> {
     Variable(&'a str),
@@ -81,7 +94,7 @@ impl<'a> Reference<'a> {
 
 /// A file's text without the line break that editors end it with. A relative path starts at the
 /// configuration's directory.
-fn read_file(sources: &Sources, name: &str) -> Result<String, String> {
+pub(crate) fn read_file(sources: &Sources, name: &str) -> Result<String, String> {
     let path = sources.directory.as_deref().unwrap_or_else(|| "".as_ref()).join(name);
     let mut text = String::new();
     let read =
