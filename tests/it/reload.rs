@@ -95,7 +95,7 @@ async fn what_takes_a_restart_is_named_and_nothing_else_of_the_change_is_put_in_
 
 #[tokio::test]
 async fn files_that_change_are_noticed_and_a_bad_save_is_survived() {
-    let layer = "[reload]\nwatch_interval = \"10ms\"\n";
+    let layer = "[reload]\nwatch = true\nwatch_interval = \"10ms\"\n";
     let harness = Harness::builder().layer("mobile-bff", layer).start().await;
     harness.edit("platform.toml", |text| format!("{text}\n[services.half"));
     until("the bad save is refused", || async {

@@ -168,7 +168,7 @@ pub fn start(
     core.readiness.serving();
     tracing::info!(gateway = gateway.name(), %address, %admin, "serving");
     let lines = Lines { drain, over, stops, parent: options.stops_with_parent };
-    let drain_delay = platform.server.drain_delay.get();
+    let drain_delay = platform.server.drain_delay.map_or(Duration::ZERO, |delay| delay.get());
     Ok(Running { address, admin, drain_delay, lines, server, access_log, core, reloader, background })
 }
 
@@ -179,9 +179,10 @@ fn watch_files(
     gateway: &dyn Gateway,
     loaded: &Loaded,
 ) {
-    let interval = loaded.platform.reload.watch_interval.get();
+    let reload = &loaded.platform.reload;
+    let interval = reload.watch_interval.get();
     let watched = Watched::new(loaded.sources(), &gateway.sections());
-    if watched.has_files() && !interval.is_zero() {
+    if watched.has_files() && reload.watch {
         background.spawn(reload::watch::on_change(Arc::clone(reloader), watched, interval));
     }
 }

@@ -62,7 +62,7 @@ pub struct Server {
     /// Longest request body, unless a service or route says otherwise.
     pub body_size_max: ByteSize,
     /// Time between not being ready and accepting no more connections, after SIGTERM.
-    pub drain_delay: Duration,
+    pub drain_delay: Option<Duration>,
     /// Time that requests in flight get to finish after that.
     pub drain_timeout: Duration,
     /// Networks of proxies whose word about the client is believed.

@@ -9,6 +9,8 @@ use crate::units::Duration;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {
-    /// Time between two looks at the files; `0s`: nobody looks.
+    /// Whether the files are looked at. SIGHUP and `POST /reload` work either way.
+    pub watch: bool,
+    /// Time between two looks at them.
     pub watch_interval: Duration,
 }
