@@ -192,7 +192,12 @@ impl Metrics {
         let help = "The gateway's own share of a request's time";
         registry.register_with_unit("gateway_overhead", help, unit.clone(), self.overhead.clone());
         let help = "Calls to services, until the head of their answer";
-        registry.register_with_unit("http_client_request_duration", help, unit, self.calls.family());
+        registry.register_with_unit(
+            "http_client_request_duration",
+            help,
+            unit,
+            self.calls.family(),
+        );
         let help = "Requests in the pipeline";
         registry.register("http_server_active_requests", help, self.active_requests.clone());
         let help = "Requests that the gateway refused, by the problem's code";

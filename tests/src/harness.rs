@@ -10,7 +10,9 @@ mod builder;
 mod client;
 mod gateway;
 mod leaks;
+mod load;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,6 +24,7 @@ use serde_json::{Value, json};
 pub use self::builder::Builder;
 pub use self::client::{JsonBody, Request, field, json_of, part_status};
 pub use self::gateway::GatewayUnderTest;
+pub use self::load::Load;
 use crate::platform::user::{DEMO_EMAIL, DEMO_PASSWORD};
 use crate::platform::{Fault, Running, SeenRequest, Service};
 
@@ -49,6 +52,7 @@ pub struct Harness {
     services: Vec<(Service, Running)>,
     keys: Vec<(&'static str, String)>,
     secrets: Vec<String>,
+    variables: BTreeMap<String, String>,
     clock: Clock,
     directory: tempfile::TempDir,
 }
@@ -253,6 +257,12 @@ impl Harness {
     #[must_use]
     pub fn configuration(&self) -> &std::path::Path {
         self.directory.path()
+    }
+
+    /// The variables of the environment that its secrets stand in.
+    #[must_use]
+    pub const fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
     }
 
     /// Changes one file of the configuration; an empty text where there is none yet.

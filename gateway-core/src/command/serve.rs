@@ -169,7 +169,17 @@ pub fn start(
     tracing::info!(gateway = gateway.name(), %address, %admin, "serving");
     let lines = Lines { drain, over, stops, parent: options.stops_with_parent };
     let drain_delay = platform.server.drain_delay.map_or(Duration::ZERO, |delay| delay.get());
-    Ok(Running { address, admin, drain_delay, lines, server, access_log, core, reloader, background })
+    Ok(Running {
+        address,
+        admin,
+        drain_delay,
+        lines,
+        server,
+        access_log,
+        core,
+        reloader,
+        background,
+    })
 }
 
 /// Has the files looked at, where there are any and somebody wants it.

@@ -48,7 +48,9 @@ static IN_FORCE: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new()
 pub fn init(filter: EnvFilter, format: Format) {
     let (filter, handle) = reload::Layer::new(filter);
     let (json, text) = match format {
-        Format::Json => (Some(fmt::layer().json().flatten_event(true).with_writer(io::stderr)), None),
+        Format::Json => {
+            (Some(fmt::layer().json().flatten_event(true).with_writer(io::stderr)), None)
+        }
         Format::Text => (None, Some(fmt::layer().with_writer(io::stderr))),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(json).with(text);

@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn one_endpoint_too_many_is_refused_for_that_partner_alone() {
-        let registry = WebhookEndpoints::new(WebhookEndpointLimits { per_partner_max: 1 }, Arc::default());
+        let registry =
+            WebhookEndpoints::new(WebhookEndpointLimits { per_partner_max: 1 }, Arc::default());
         assert!(create(&registry, "acme").is_some());
         assert!(create(&registry, "acme").is_none());
         assert!(create(&registry, "globex").is_some());

@@ -108,6 +108,7 @@ impl Builder {
             services,
             keys,
             secrets,
+            variables: self.variables.clone(),
             clock,
             directory,
         };
