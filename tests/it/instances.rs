@@ -238,12 +238,12 @@ async fn behind_a_balancer_a_drain_and_a_restart_fail_nothing_and_a_kill_only_wh
     };
     until("the balancer is up", up).await;
     let load = Load::start(CLIENTS, move |client, _| client.get(&url).bearer_auth(&token));
-    load.rounds(20).await;
+    load.rounds(8).await;
 
     let drain = harness.client.post(format!("{}/drain", instances[0].admin)).send().await;
     assert_eq!(drain.expect("an answer").status(), 202);
     assert_eq!(instances[0].ended().await.code(), Some(0));
-    load.rounds(20).await;
+    load.rounds(8).await;
 
     instances[2].signal("TERM");
     assert_eq!(instances[2].ended().await.code(), Some(0));
@@ -252,13 +252,13 @@ async fn behind_a_balancer_a_drain_and_a_restart_fail_nothing_and_a_kill_only_wh
     instances[2] = instances[2].start_again(&harness, "restarted").await;
     let again = async || (self::served(&harness, "restarted") > served).then_some(());
     until("it is called again", again).await;
-    load.rounds(20).await;
+    load.rounds(8).await;
     assert_eq!(load.failed(), Vec::<String>::new(), "neither a drain nor a restart fails anything");
 
     assert!(self::served(&harness, "killed") > 0);
     instances[1].signal("KILL");
     instances[1].ended().await;
-    load.rounds(20).await;
+    load.rounds(8).await;
     let failed = load.stop().await;
     assert!(failed.len() <= CLIENTS, "only what was in flight fails: {failed:#?}");
 }

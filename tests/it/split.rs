@@ -6,9 +6,9 @@ use tests::harness::{Harness, Load};
 use tests::platform::{self, Running, Service, Settings};
 
 /// Limits that no load reaches.
-pub(crate) const WIDE: &str = "[limits.consumer]\nrate = \"100000000/min\"\n\
-                               [limits.address]\nrate = \"100000000/min\"\n\
-                               [limits.links-read]\nrate = \"100000000/min\"\n";
+pub(crate) const WIDE: &str = "[limits.consumer]\nrate = \"10000000/min\"\n\
+                               [limits.address]\nrate = \"10000000/min\"\n\
+                               [limits.links-read]\nrate = \"10000000/min\"\n";
 
 const KEY: &str = "a-key-of-the-two-new-services-0123456789";
 
@@ -39,7 +39,7 @@ async fn a_service_is_split_in_two_by_two_edits_under_load_and_no_request_fails(
     let (clicks, summary) =
         (new_service("clicks-service").await, new_service("summary-service").await);
     let load = load(&harness);
-    load.rounds(20).await;
+    load.rounds(12).await;
     assert!(harness.calls(Service::Analytics) > 0);
 
     // The first edit: the two services are there, and take over.
@@ -65,7 +65,7 @@ async fn a_service_is_split_in_two_by_two_edits_under_load_and_no_request_fails(
     load.rounds(2).await;
     let old = harness.calls(Service::Analytics);
     let before = (clicks.calls(), summary.calls());
-    load.rounds(20).await;
+    load.rounds(12).await;
     assert_eq!(harness.calls(Service::Analytics), old, "the old service is called no more");
     assert!(clicks.calls() > before.0 && summary.calls() > before.1, "the new ones are");
 
@@ -77,7 +77,7 @@ async fn a_service_is_split_in_two_by_two_edits_under_load_and_no_request_fails(
         (status, &answer["changed"]),
         (200, &serde_json::json!(["services.analytics-service"]))
     );
-    load.rounds(20).await;
+    load.rounds(12).await;
     assert_eq!(load.stop().await, Vec::<String>::new());
 }
 

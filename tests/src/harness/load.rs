@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::client::{Request, client};
+use super::client::{Request, client, field};
 
 /// How long a test waits for every client to be served again.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,13 +59,13 @@ impl Load {
         assert!(in_time.is_ok(), "a client is not served any more: {:?}", self.failed());
     }
 
-    /// What was no 200, each in words.
+    /// What was no whole 200, each in words.
     #[must_use]
     pub fn failed(&self) -> Vec<String> {
         self.shared.failed.lock().expect("no panic").clone()
     }
 
-    /// Ends the clients in order, and returns what was no 200.
+    /// Ends the clients in order, and returns what was no whole 200.
     pub async fn stop(mut self) -> Vec<String> {
         self.shared.stops.store(true, Ordering::SeqCst);
         while let Some(ended) = self.clients.join_next().await {
@@ -73,6 +73,11 @@ impl Load {
         }
         self.failed()
     }
+}
+
+/// A 200 of which no part is missing.
+fn is_whole(answer: &reqwest::Response) -> bool {
+    answer.status() == 200 && !field(answer, "aggregate-status").contains("o=failed")
 }
 
 impl Shared {
@@ -86,10 +91,11 @@ impl Shared {
             let request = make(&client, served.load(Ordering::SeqCst));
             let answer = request.send().await;
             let outcome = match answer {
-                Ok(answer) if answer.status() == 200 => answer.bytes().await.map(|_| None),
+                Ok(answer) if is_whole(&answer) => answer.bytes().await.map(|_| None),
                 Ok(answer) => {
+                    let parts = field(&answer, "aggregate-status");
                     let status = answer.status();
-                    answer.text().await.map(|text| Some(format!("{status} {text}")))
+                    answer.text().await.map(|text| Some(format!("{status} {parts} {text}")))
                 }
                 Err(error) => Err(error),
             };
