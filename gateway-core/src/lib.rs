@@ -22,6 +22,7 @@ pub mod endpoint;
 pub mod observability;
 pub mod pipeline;
 pub mod readiness;
+pub mod reload;
 pub mod server;
 pub mod site;
 

@@ -5,6 +5,9 @@
 //!
 //! Not here: the page that shows them (`admin`).
 
+mod named;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -13,6 +16,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use self::named::Named;
 
 /// Upper bounds in seconds: dense from 0.1 to 5 ms, where a gateway's own time lies.
 const SECONDS: [f64; 20] = [
@@ -156,12 +161,32 @@ pub struct DecisionOutcome {
     pub source: &'static str,
 }
 
+/// Labels of a reload of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReloadResult {
+    /// `success` or `refused`.
+    pub result: &'static str,
+}
+
+/// The names that label metrics, as a configuration has them.
+#[derive(Debug, Default)]
+pub struct Names<'a> {
+    /// Routes, and `none` for requests without one.
+    pub routes: BTreeSet<&'a str>,
+    /// Services.
+    pub services: BTreeSet<&'a str>,
+    /// Limits that are charged.
+    pub limits: BTreeSet<&'a str>,
+    /// Aggregates that are shown.
+    pub aggregates: BTreeSet<&'a str>,
+}
+
 /// Everything a gateway counts, and the registry that shows it.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     /// `http_server_request_duration_seconds`
-    pub requests: Family<RouteStatus, Histogram, fn() -> Histogram>,
+    pub requests: Named<RouteStatus, Histogram>,
     /// `http_server_active_requests`
     pub active_requests: Gauge,
     /// `gateway_overhead_seconds`: total minus the critical path of upstream time.
@@ -169,7 +194,7 @@ pub struct Metrics {
     /// `gateway_refusals_total`
     pub refusals: Family<RefusalCode, Counter>,
     /// `http_client_request_duration_seconds`: calls to services.
-    pub calls: Family<ServiceOutcome, Histogram, fn() -> Histogram>,
+    pub calls: Named<ServiceOutcome, Histogram>,
     /// `gateway_target_events_total`
     pub target_events: Family<TargetEvent, Counter>,
     /// `gateway_target_takes_calls`: 1, or 0. Set when the page is read.
@@ -177,11 +202,11 @@ pub struct Metrics {
     /// `gateway_target_breaker`: 0 closed, 1 half-open, 2 open. Set when the page is read.
     pub target_breaker: Family<TargetName, Gauge>,
     /// `gateway_aggregate_parts_total`
-    pub parts: Family<PartOutcome, Counter>,
+    pub parts: Named<PartOutcome, Counter>,
     /// `gateway_part_cache_total`
-    pub part_cache: Family<PartCacheUse, Counter>,
+    pub part_cache: Named<PartCacheUse, Counter>,
     /// `gateway_rate_limit_decisions_total`
-    pub limits: Family<LimitOutcome, Counter>,
+    pub limits: Named<LimitOutcome, Counter>,
     /// `gateway_decisions_total`: what services that decide have said.
     pub decisions: Family<DecisionOutcome, Counter>,
     /// `gateway_access_log_dropped_total`
@@ -198,6 +223,12 @@ pub struct Metrics {
     pub certificate_ends: Family<CertificateFile, Gauge>,
     /// `gateway_connections_ended_total`
     pub connection_ends: Family<ConnectionEnd, Counter>,
+    /// `gateway_config_reloads_total`
+    pub reloads: Family<ReloadResult, Counter>,
+    /// `gateway_config_last_reload_successful`: 1, or 0 while the files say what is not in force.
+    pub last_reload_successful: Gauge,
+    /// `gateway_config_last_reload_success_timestamp_seconds`: when what is in force was read.
+    pub last_reload_success: Gauge,
 }
 
 fn seconds() -> Histogram {
@@ -210,17 +241,17 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
-            requests: Family::new_with_constructor(seconds),
+            requests: Named::of(seconds),
             active_requests: Gauge::default(),
             overhead: seconds(),
             refusals: Family::default(),
-            calls: Family::new_with_constructor(seconds),
+            calls: Named::of(seconds),
             target_events: Family::default(),
             target_takes_calls: Family::default(),
             target_breaker: Family::default(),
-            parts: Family::default(),
-            part_cache: Family::default(),
-            limits: Family::default(),
+            parts: Named::default(),
+            part_cache: Named::default(),
+            limits: Named::default(),
             decisions: Family::default(),
             dropped_lines: Counter::default(),
             panics: Counter::default(),
@@ -229,8 +260,12 @@ impl Metrics {
             handshake_failures: Family::default(),
             certificate_ends: Family::default(),
             connection_ends: Family::default(),
+            reloads: Family::default(),
+            last_reload_successful: Gauge::default(),
+            last_reload_success: Gauge::default(),
         };
         metrics.register();
+        metrics.register_reloads();
         metrics
     }
 
@@ -239,11 +274,16 @@ impl Metrics {
         let unit = Unit::Seconds;
         let name = "http_server_request_duration";
         let help = "From the head of a request to the end of its answer";
-        registry.register_with_unit(name, help, unit.clone(), self.requests.clone());
+        registry.register_with_unit(name, help, unit.clone(), self.requests.family());
         let help = "The gateway's own share of a request's time";
         registry.register_with_unit("gateway_overhead", help, unit.clone(), self.overhead.clone());
         let help = "Calls to services, until the head of their answer";
-        registry.register_with_unit("http_client_request_duration", help, unit, self.calls.clone());
+        registry.register_with_unit(
+            "http_client_request_duration",
+            help,
+            unit,
+            self.calls.family(),
+        );
         let help = "Requests in the pipeline";
         registry.register("http_server_active_requests", help, self.active_requests.clone());
         let help = "Requests that the gateway refused, by the problem's code";
@@ -255,11 +295,11 @@ impl Metrics {
         let help = "A target's breaker: 0 closed, 1 half-open, 2 open";
         registry.register("gateway_target_breaker", help, self.target_breaker.clone());
         let help = "Parts of aggregates, by outcome and reason";
-        registry.register("gateway_aggregate_parts", help, self.parts.clone());
+        registry.register("gateway_aggregate_parts", help, self.parts.family());
         let help = "Looks into the part cache, by outcome";
-        registry.register("gateway_part_cache", help, self.part_cache.clone());
+        registry.register("gateway_part_cache", help, self.part_cache.family());
         let help = "Decisions of rate limits";
-        registry.register("gateway_rate_limit_decisions", help, self.limits.clone());
+        registry.register("gateway_rate_limit_decisions", help, self.limits.family());
         let help = "Decisions of services about requests";
         registry.register("gateway_decisions", help, self.decisions.clone());
         let help = "Access log lines dropped because the writer fell behind";
@@ -287,6 +327,28 @@ impl Metrics {
         registry.register_with_unit(name, help, Unit::Seconds, self.certificate_ends.clone());
     }
 
+    fn register_reloads(&mut self) {
+        let registry = &mut self.registry;
+        let help = "Reloads of the configuration, by result";
+        registry.register("gateway_config_reloads", help, self.reloads.clone());
+        let help = "Whether the last reload of the configuration was put in force";
+        let successful = self.last_reload_successful.clone();
+        registry.register("gateway_config_last_reload_successful", help, successful);
+        let help = "When the configuration in force was read";
+        let name = "gateway_config_last_reload_success_timestamp";
+        let at = self.last_reload_success.clone();
+        registry.register_with_unit(name, help, Unit::Seconds, at);
+    }
+
+    /// Removes what is counted under other names: a configuration that was left behind.
+    pub fn retain(&self, names: &Names<'_>) {
+        self.requests.retain(|labels| names.routes.contains(&*labels.http_route.0));
+        self.calls.retain(|labels| names.services.contains(&*labels.service.0));
+        self.limits.retain(|labels| names.limits.contains(&*labels.limit.0));
+        self.parts.retain(|labels| names.aggregates.contains(&*labels.aggregate.0));
+        self.part_cache.retain(|labels| names.aggregates.contains(&*labels.aggregate.0));
+    }
+
     /// The page that Prometheus reads, in the OpenMetrics text format.
     #[must_use]
     pub fn render(&self) -> String {
@@ -312,7 +374,7 @@ mod tests {
     fn the_page_names_every_family_by_the_semantic_conventions() {
         let metrics = Metrics::new();
         let labels = RouteStatus { http_route: "links-get".into(), http_response_status_code: 200 };
-        metrics.requests.get_or_create(&labels).observe(0.002);
+        metrics.requests.get_or_create_owned(&labels).observe(0.002);
         metrics.refusals.get_or_create(&RefusalCode { code: "rate_limited" }).inc();
         let page = metrics.render();
         for expected in [

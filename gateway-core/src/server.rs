@@ -13,7 +13,8 @@
 //! - Every wait on a client has a bound: for the head of a request, between requests, and for a
 //!   client that takes nothing of its answer.
 //! - A drain loses nothing: requests in flight are answered, requests that arrive while it begins
-//!   too, and only who is not done by the drain time-out is cut.
+//!   too, and only who is not done by the drain time-out is cut,
+//!   or by the moment when somebody is in a hurry.
 //! - A panic while serving ends that connection and nothing else.
 //!
 //! Above `connections_max` a new connection is closed at once, without an answer: a queue in the
@@ -118,6 +119,7 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     address: SocketAddr,
     shared: Shared,
+    hurry: watch::Sender<bool>,
 }
 
 /// What the cores have in common.
@@ -128,6 +130,8 @@ struct Shared {
     connections: Arc<Permits>,
     open: Gauge,
     ends: Family<ConnectionEnd, Counter>,
+    /// True once nobody shall be waited for any longer.
+    hurries: watch::Receiver<bool>,
 }
 
 /// Why a server did not start or did not stop in order.
@@ -167,14 +171,16 @@ impl Server {
         };
         let bind_failed = |source| ServerFailed::Bind { address, source };
         let (listeners, address) = listen::bind(address, cores).map_err(bind_failed)?;
+        let (hurry, hurries) = watch::channel(false);
         let shared = Shared {
+            hurries,
             connections: Permits::new(settings.connections_max),
             entrance: Arc::default(),
             settings: Arc::new(settings),
             open: metrics.connections.clone(),
             ends: metrics.connection_ends.clone(),
         };
-        Ok(Self { listeners, address, shared })
+        Ok(Self { listeners, address, shared, hurry })
     }
 
     /// Lets connections in by this entrance instead of straight away.
@@ -234,7 +240,7 @@ impl Server {
             // A core that panics before it accepts says nothing; in the end the channel closes.
             starts.recv().unwrap_or(Err(ServerFailed::Panicked))?;
         }
-        Ok(Running { threads })
+        Ok(Running { threads, hurry: self.hurry })
     }
 }
 
@@ -242,6 +248,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Running {
     threads: Vec<JoinHandle<u32>>,
+    hurry: watch::Sender<bool>,
 }
 
 /// How a drain ended.
@@ -252,6 +259,12 @@ pub struct Drained {
 }
 
 impl Running {
+    /// What ends a drain at once when it is set: who is not done is cut.
+    #[must_use]
+    pub fn hurry(&self) -> watch::Sender<bool> {
+        self.hurry.clone()
+    }
+
     /// Waits until the server has drained. Blocks the thread.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod constant;
 pub mod gate;
 mod identity_headers;
 pub mod limits;
+mod names;
 mod route_metrics;
 
 use std::sync::{Arc, OnceLock};
@@ -92,7 +93,7 @@ pub struct Site {
     /// How sessions are found and judged.
     pub session: Option<SessionPolicy>,
     /// How bearer tokens are verified.
-    pub jwt: Option<JwtScheme>,
+    pub jwt: Option<Arc<JwtScheme>>,
     /// How API keys are read.
     pub api_key: Option<ApiKeyPolicy>,
     /// Who the holder of a client's certificate is.
@@ -245,6 +246,9 @@ impl Service {
 }
 
 impl Site {
+    /// What requests without a route are counted under.
+    pub const UNROUTED: &str = "none";
+
     /// A route by its index in the table.
     ///
     /// # Errors

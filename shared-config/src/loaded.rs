@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,6 +24,7 @@ pub struct Loaded {
     pub platform: Platform,
     merged: Merged,
     referred: Referred,
+    sources: Sources,
 }
 
 /// What the configuration does not say itself but where it stands, each by the path of its key.
@@ -31,7 +32,6 @@ pub struct Loaded {
 struct Referred {
     secrets: BTreeMap<Vec<String>, Secret>,
     files: BTreeMap<Vec<String>, TextFile>,
-    directory: Option<PathBuf>,
 }
 
 /// The longest file that a key may name.
@@ -54,7 +54,6 @@ pub fn load(sources: &Sources, sections: &[Section]) -> Result<Loaded, Diagnosti
     let referred = Referred {
         secrets: secret::resolve(&merged, sources, &mut found),
         files: text_file::read(&merged, sources, &mut found),
-        directory: sources.directory.clone(),
     };
     rules::check(&merged, &mut found);
     Diagnostics::none_or(found)?;
@@ -64,7 +63,7 @@ pub fn load(sources: &Sources, sections: &[Section]) -> Result<Loaded, Diagnosti
     }
     let mut platform: Platform = read(&merged, &referred, core, &[])?;
     platform.keep_order(&merged.places);
-    Ok(Loaded { platform, merged, referred })
+    Ok(Loaded { platform, merged, referred, sources: sources.clone() })
 }
 
 impl Loaded {
@@ -89,7 +88,7 @@ impl Loaded {
     ///
     /// The end of a sentence that starts with the key.
     pub fn json_file(&self, name: &str) -> Result<Value, String> {
-        let path = match &self.referred.directory {
+        let path = match &self.sources.directory {
             Some(directory) => directory.join(name),
             None if Path::new(name).is_absolute() => name.into(),
             None => return Err("is beside no file; say with --config which directory".to_owned()),
@@ -120,8 +119,22 @@ impl Loaded {
         render::document(&self.merged)
     }
 
+    /// What it was read from, and can be read from again.
+    #[must_use]
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     pub(crate) const fn merged(&self) -> &Merged {
         &self.merged
+    }
+
+    pub(crate) const fn secrets(&self) -> &BTreeMap<Vec<String>, Secret> {
+        &self.referred.secrets
+    }
+
+    pub(crate) const fn files(&self) -> &BTreeMap<Vec<String>, TextFile> {
+        &self.referred.files
     }
 }
 

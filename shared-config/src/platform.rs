@@ -18,6 +18,7 @@ mod gate;
 mod identity;
 mod limit;
 mod listener;
+mod reload;
 mod route;
 mod service;
 mod targets;
@@ -43,6 +44,7 @@ pub use self::gate::{BodySchema, Canary, CanaryKey, Decide, Maintenance, Redirec
 pub use self::identity::{Assertion, Claims, ClaimsOverride, Identity};
 pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit};
 pub use self::listener::{Admin, Gateway, Log, Server};
+pub use self::reload::Reload;
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
 pub use self::service::{Service, Upstream};
 pub use self::targets::{
@@ -64,6 +66,8 @@ pub struct Platform {
     pub admin: Admin,
     /// Diagnostics and access lines.
     pub log: Log,
+    /// Noticing that the configuration has changed.
+    pub reload: Reload,
     /// How services are told who calls.
     pub identity: Identity,
     /// How services are told that a request came through a gateway.

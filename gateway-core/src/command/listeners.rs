@@ -25,9 +25,9 @@ const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// The listeners of a configuration.
 #[derive(Debug)]
-pub(super) struct Listeners {
+pub(crate) struct Listeners {
     /// TLS of the main listener.
-    pub(super) tls: Option<TlsSettings>,
+    pub(crate) tls: Option<TlsSettings>,
     /// Whose PROXY headers are believed, and how long one may take.
     pub(super) proxy_protocol: (Vec<IpNet>, Duration),
     /// The plain listener.

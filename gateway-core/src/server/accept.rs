@@ -96,7 +96,15 @@ impl<S: Serve> Door<S> {
                 stream.into_iter().for_each(|stream| self.admit(stream, peer));
             }
         }
-        let _ = timeout(self.shared.settings.drain_timeout, self.core.emptied()).await;
+        let mut hurries = self.shared.hurries.clone();
+        let emptied = async {
+            tokio::select! {
+                () = self.core.emptied() => {}
+                // An error: whoever could be in a hurry waits for nothing more.
+                Ok(_) = hurries.wait_for(|&is_now| is_now) => {}
+            }
+        };
+        let _ = timeout(self.shared.settings.drain_timeout, emptied).await;
         u32::try_from(self.core.open()).unwrap_or(u32::MAX)
     }
 

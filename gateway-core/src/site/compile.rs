@@ -48,7 +48,8 @@ pub struct Compiled {
     pub issuers: Vec<IssuerKeys>,
 }
 
-/// Compiles a configuration with the endpoints that the gateway owns.
+/// Compiles a configuration with the endpoints that the gateway owns. An issuer whose keys are in
+/// the same place as one of `issuers` shares its keys.
 ///
 /// # Errors
 ///
@@ -57,8 +58,9 @@ pub fn compile(
     loaded: &Loaded,
     endpoints: &Endpoints,
     metrics: &Metrics,
+    issuers: &[IssuerKeys],
 ) -> Result<Compiled, Diagnostics> {
-    let mut report = Report { loaded, found: Vec::new() };
+    let mut report = Report { loaded, issuers, found: Vec::new() };
     let compiled = build(&mut report, endpoints, metrics);
     Diagnostics::none_or(report.found)?;
     compiled.ok_or_else(|| Diagnostics::from_iter([]))
@@ -116,14 +118,14 @@ fn build<'a>(
             time_left_header: time_left_header?,
             signer: Signer::new(&gateway, platform.assertion.lifetime.get()),
             session: schemes.session,
-            jwt: schemes.jwt,
+            jwt: schemes.jwt.map(Arc::new),
             api_key: schemes.api_key,
             client_certificate: schemes.client_certificate,
             csrf: CsrfPolicy::new(cors.credentialed_origins().iter().cloned()),
             limits_by_address: limits.by_address(&platform.policy.limits),
             cors,
             security_headers,
-            unrouted_metrics: Arc::new(RouteMetrics::new("none")),
+            unrouted_metrics: Arc::new(RouteMetrics::new(Site::UNROUTED)),
             etag_secret: rand::rng().random(),
             reserved_headers: reserved.clone(),
             gateway,
@@ -135,6 +137,8 @@ fn build<'a>(
 /// The errors found so far.
 struct Report<'a> {
     loaded: &'a Loaded,
+    /// Those of the site before.
+    issuers: &'a [IssuerKeys],
     found: Vec<Diagnostic>,
 }
 

@@ -61,7 +61,9 @@ pub struct Server {
     pub header_count_max: usize,
     /// Longest request body, unless a service or route says otherwise.
     pub body_size_max: ByteSize,
-    /// Time that requests in flight get to finish after SIGTERM.
+    /// Time between not being ready and accepting no more connections, after SIGTERM.
+    pub drain_delay: Option<Duration>,
+    /// Time that requests in flight get to finish after that.
     pub drain_timeout: Duration,
     /// Networks of proxies whose word about the client is believed.
     pub trusted_proxies: Vec<Network>,

@@ -160,6 +160,20 @@ impl GatewayUnderTest {
         tokio::time::timeout(PATIENCE, settled).await.expect("no request left")
     }
 
+    /// Has the gateway read its configuration again: status and answer.
+    pub async fn reload(&self) -> (u16, Value) {
+        let answer = self.client.post(format!("{}/reload", self.admin)).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), super::json_of(answer).await)
+    }
+
+    /// What `/readyz` says.
+    pub async fn readyz(&self) -> (u16, Value) {
+        let answer = self.client.get(format!("{}/readyz", self.admin)).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), super::json_of(answer).await)
+    }
+
     /// The numbers of the pipeline's steps that the last request took; `None` when it took one out
     /// of order.
     #[must_use]

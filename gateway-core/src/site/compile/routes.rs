@@ -147,7 +147,7 @@ impl<'a> Routes<'_, 'a> {
         let inherited =
             if access.is_unlimited { &[][..] } else { access.inherited_limits.as_slice() };
         let names = inherited.iter().copied().chain(access.own_limits);
-        let limits = self.limits.of_route(names, self.found.len());
+        let limits = self.limits.of_route(names, (access.section, access.name));
         let path = [access.section, access.name, "limits"];
         let (by_address, by_consumer) =
             self.report.keep(&path, &access.own_limits.join(", "), limits)?;

@@ -25,6 +25,16 @@ pub struct IssuerKeys {
     pub keys: Arc<KeyCell>,
 }
 
+impl IssuerKeys {
+    /// The same keys as before where they are in the same place, or none yet.
+    fn of(report: &Report<'_>, issuer: &Arc<str>, location: KeyLocation) -> Self {
+        let is_same = |known: &&Self| known.issuer == *issuer && known.location == location;
+        let before = report.issuers.iter().find(is_same).cloned();
+        let keys = || Arc::new(KeyCell::new());
+        before.unwrap_or_else(|| Self { issuer: Arc::clone(issuer), location, keys: keys() })
+    }
+}
+
 /// The configured schemes.
 #[derive(Default)]
 pub(super) struct Schemes {
@@ -94,7 +104,8 @@ fn issuer(
         (None, None) => None,
     };
     let claims = claims(report, &path, &written.claims);
-    let (keys, name): (Arc<KeyCell>, Arc<str>) = (Arc::new(KeyCell::new()), name.into());
+    let name: Arc<str> = name.into();
+    let keys = IssuerKeys::of(report, &name, location?);
     let issuer = Issuer {
         name: Arc::clone(&name),
         issuer: written.issuer.as_str().into(),
@@ -104,9 +115,9 @@ fn issuer(
         claims: claims?,
         max_lifetime: written.max_lifetime.unwrap_or(jwt.max_lifetime).get(),
         clock_skew: written.clock_skew.unwrap_or(jwt.clock_skew).get(),
-        keys: Arc::clone(&keys),
+        keys: Arc::clone(&keys.keys),
     };
-    Some((issuer, IssuerKeys { issuer: name, location: location?, keys }))
+    Some((issuer, keys))
 }
 
 /// The platform's mapping, and over it what the issuer says of its own.
