@@ -25,7 +25,7 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, peer: SocketAddr)
     let is_from_proxy = site.trusted_proxies.iter().any(|network| network.contains(&proxy));
     let request_id =
         known_request_id(&head, is_from_proxy).unwrap_or_else(|| RequestId::generate(timestamp));
-    let trace = TraceContext::from_headers(&head.headers);
+    let trace = TraceContext::from_headers(&head.headers, is_from_proxy);
     let mut record = Record::open(request_id, timestamp, Arc::clone(&site.gateway));
     record.method.clone_from(&head.method);
     record.path = cut(head.uri.path(), RAW_PATH_MAX).into();
