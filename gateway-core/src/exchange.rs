@@ -15,7 +15,7 @@ use rand::RngExt as _;
 use crate::clock::{Moment, Timestamp};
 use crate::principal::Principal;
 use crate::record::Record;
-use crate::trace_context::TraceContext;
+use crate::trace_context::{OpenSpan, TraceContext};
 
 /// One request on its way through the pipeline.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Exchange {
     pub principal: Option<Arc<Principal>>,
     /// The trace this request belongs to.
     pub trace: TraceContext,
+    /// The request's span, where the trace is recorded.
+    pub span: OpenSpan,
     /// Whether the client's own connection is HTTPS.
     pub is_https: bool,
     /// Whether the body may be longer than what is read of a request that is refused.

@@ -94,6 +94,13 @@ pub struct LimitOutcome {
     pub outcome: &'static str,
 }
 
+/// Labels of what became of recorded spans.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SpanOutcome {
+    /// `exported`; `queue_full`, `rejected` by the collector, or `failed` to reach it.
+    pub outcome: &'static str,
+}
+
 /// Everything a gateway counts, and the registry that shows it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -116,6 +123,8 @@ pub struct Metrics {
     pub limits: Family<LimitOutcome, Counter>,
     /// `gateway_access_log_dropped_total`
     pub dropped_lines: Counter,
+    /// `gateway_spans_total`: recorded spans, by what became of them.
+    pub spans: Family<SpanOutcome, Counter>,
     /// `gateway_panics_total`
     pub panics: Counter,
     /// `gateway_open_connections`
@@ -141,6 +150,7 @@ impl Metrics {
             part_cache: Family::default(),
             limits: Family::default(),
             dropped_lines: Counter::default(),
+            spans: Family::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
         };
@@ -170,6 +180,8 @@ impl Metrics {
         registry.register("gateway_rate_limit_decisions", help, self.limits.clone());
         let help = "Access log lines dropped because the writer fell behind";
         registry.register("gateway_access_log_dropped", help, self.dropped_lines.clone());
+        let help = "Recorded spans, by what became of them";
+        registry.register("gateway_spans", help, self.spans.clone());
         let help = "Panics caught while serving a request";
         registry.register("gateway_panics", help, self.panics.clone());
         registry.register(

@@ -19,6 +19,7 @@
 
 mod admit;
 mod authorize;
+mod call_span;
 mod calls;
 mod closing;
 mod core;
@@ -28,6 +29,7 @@ mod in_flight;
 mod key_sources;
 mod open;
 mod recorded_body;
+mod request_span;
 mod respond;
 
 use std::net::SocketAddr;

@@ -19,6 +19,7 @@ mod limit;
 mod listener;
 mod route;
 mod service;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +41,7 @@ pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit}
 pub use self::listener::{Admin, Gateway, Log, Server};
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
 pub use self::service::{Service, Upstream};
+pub use self::traces::Traces;
 
 /// The configuration of one gateway, all layers merged.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -53,6 +55,8 @@ pub struct Platform {
     pub admin: Admin,
     /// Diagnostics and access lines.
     pub log: Log,
+    /// Spans of some requests.
+    pub traces: Traces,
     /// How services are told who calls.
     pub identity: Identity,
     /// How services are told that a request came through a gateway.

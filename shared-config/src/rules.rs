@@ -17,6 +17,7 @@ mod sections;
 mod services;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use self::node::Node;
 use crate::diagnostics::Diagnostic;
@@ -28,6 +29,7 @@ pub(crate) fn check(merged: &Merged, found: &mut Vec<Diagnostic>) {
     let root = Node::root(&merged.value);
     sections::check(&root, &mut report);
     services::check(&root, &mut report);
+    traces::check(&root, &mut report);
     schemes::check(&root, &mut report);
     limits::check(&root, &mut report);
     routes::check(&root, &mut report);

@@ -23,4 +23,5 @@ mod pipeline;
 mod progressive;
 mod push_tokens;
 mod tidy;
+mod tracing;
 mod tutorial;
