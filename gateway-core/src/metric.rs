@@ -227,4 +227,35 @@ mod tests {
             assert!(page.contains(expected), "{expected} is missing in\n{page}");
         }
     }
+
+    #[test]
+    fn every_family_that_an_alert_names_exists() {
+        let metrics = Metrics::new();
+        // The page leaves out what has never been counted.
+        let (http_route, service) = (Label::from("links-get"), Label::from("link-service"));
+        let served = RouteStatus { http_route, http_response_status_code: 200 };
+        drop(metrics.requests.get_or_create(&served));
+        drop(metrics.calls.get_or_create(&ServiceOutcome { service, outcome: "2xx" }));
+        drop(metrics.refusals.get_or_create(&RefusalCode { code: "rate_limited" }));
+        drop(metrics.spans.get_or_create(&SpanOutcome { outcome: "exported" }));
+        let page = metrics.render();
+        let alerts = include_str!("../../deploy/prometheus/alerts.yml");
+        let names = alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names = names.filter_map(|name| {
+            ["_bucket", "_count", "_total"].iter().find_map(|suffix| name.strip_suffix(suffix))
+        });
+        let mut count = 0;
+        for name in names {
+            count += 1;
+            assert!(page.contains(&format!("\n# TYPE {name} ")), "{name} is missing in\n{page}");
+        }
+        assert!(count > 5, "{count}");
+    }
+
+    #[test]
+    fn bounds_are_dense_where_a_gateway_s_own_time_lies() {
+        let dense = SECONDS.iter().filter(|bound| (0.000_1..=0.005).contains(*bound));
+        assert!(dense.count() >= 11);
+        assert!(SECONDS.is_sorted());
+    }
 }

@@ -45,7 +45,7 @@ fn seen(harness: &Harness, service: Service) -> (String, String) {
 #[tokio::test]
 async fn a_recorded_request_leaves_a_span_for_itself_for_its_call_and_for_the_attempt() {
     let collector = Collector::start().await;
-    let harness = harness(&collector, "sample = 1").await;
+    let harness = harness(&collector, "ratio = 1").await;
     let sent = parent("00");
     let fields = [("traceparent", sent.as_str()), ("tracestate", "rojo=1, congo=2")];
     let answer = get(&harness, "/links/x7Kp2?token=in-the-query", &fields).await;
@@ -96,7 +96,7 @@ async fn a_recorded_request_leaves_a_span_for_itself_for_its_call_and_for_the_at
 #[tokio::test]
 async fn a_failure_stands_at_every_span_that_it_has_failed() {
     let collector = Collector::start().await;
-    let harness = harness(&collector, "sample = 1").await;
+    let harness = harness(&collector, "ratio = 1").await;
     harness.fault(Service::Link, r#"{ "next": 1, "status": 503 }"#);
     assert_eq!(
         get(&harness, "/links/x7Kp2", &[("traceparent", &parent("00"))]).await.status(),
@@ -117,7 +117,7 @@ async fn a_failure_stands_at_every_span_that_it_has_failed() {
 #[tokio::test]
 async fn a_client_that_is_refused_has_failed_and_not_the_gateway() {
     let collector = Collector::start().await;
-    let harness = harness(&collector, "sample = 1").await;
+    let harness = harness(&collector, "ratio = 1").await;
     let request = harness.mobile.get("/links/x7Kp2").header("traceparent", parent("00"));
     assert_eq!(request.send().await.expect("an answer").status(), 401);
     let spans = collector.trace(TRACE, 2).await;
@@ -131,9 +131,49 @@ async fn a_client_that_is_refused_has_failed_and_not_the_gateway() {
 }
 
 #[tokio::test]
+async fn a_request_that_was_sent_again_over_another_connection_says_so() {
+    let collector = Collector::start().await;
+    let harness = harness(&collector, "ratio = 1").await;
+    get(&harness, "/links/x7Kp2", &[]).await.bytes().await.expect("a body");
+    // From now on its connection is one that is used again.
+    harness.mobile.line_of("/links/x7Kp2").await;
+    harness.fault(Service::Link, r#"{ "next": 1, "reset": true }"#);
+    let answer = get(&harness, "/links/x7Kp2", &[("traceparent", &parent("00"))]).await;
+    assert_eq!(answer.status(), 200);
+    answer.bytes().await.expect("a body");
+    let spans = collector.trace(TRACE, 4).await;
+    let attempt = named(&spans, "GET");
+    assert_eq!((attempt.attribute("gateway.replays"), attempt.has_failed), ("1", false));
+    assert_eq!(named(&spans, "GET /links/{id}").attribute("gateway.attempts"), "2");
+}
+
+#[tokio::test]
+async fn what_a_client_did_not_wait_for_was_given_up_and_has_not_failed() {
+    let collector = Collector::start().await;
+    let harness = harness(&collector, "ratio = 1").await;
+    harness.fault(Service::Link, r#"{ "next": 1, "hold": true }"#);
+    let before = harness.calls(Service::Link);
+    let sent = parent("00");
+    let fields = [("traceparent", sent.as_str())];
+    tokio::select! {
+        _ = get(&harness, "/links/x7Kp2", &fields) => panic!("nothing answers"),
+        () = harness.until_called(Service::Link, before) => {}
+    }
+    let spans = collector.trace(TRACE, 4).await;
+    for (name, error) in [("call link-service", "cancelled"), ("GET", "cancelled")] {
+        assert_eq!(named(&spans, name).attribute("error.type"), error);
+    }
+    let request = named(&spans, "GET /links/{id}");
+    assert_eq!(
+        (request.attribute("gateway.code"), request.has_failed),
+        ("client_disconnected", false)
+    );
+}
+
+#[tokio::test]
 async fn an_aggregate_leaves_a_span_for_each_part_and_its_attempt() {
     let collector = Collector::start().await;
-    let harness = harness(&collector, "sample = 1").await;
+    let harness = harness(&collector, "ratio = 1").await;
     harness.fault(Service::Billing, r#"{ "next": 9, "status": 500 }"#);
     let answer = get(&harness, "/dashboard", &[("traceparent", &parent("00"))]).await;
     answer.bytes().await.expect("a body");
@@ -166,7 +206,7 @@ async fn an_aggregate_leaves_a_span_for_each_part_and_its_attempt() {
 #[tokio::test]
 async fn a_kept_part_leaves_a_span_without_an_attempt() {
     let collector = Collector::start().await;
-    let harness = harness(&collector, "sample = 1").await;
+    let harness = harness(&collector, "ratio = 1").await;
     // The sample keeps a user's usage for half a minute.
     get(&harness, "/dashboard", &[]).await.bytes().await.expect("a body");
     let answer = get(&harness, "/dashboard", &[("traceparent", &parent("00"))]).await;
@@ -182,7 +222,7 @@ async fn a_kept_part_leaves_a_span_without_an_attempt() {
 #[tokio::test]
 async fn what_nobody_has_sampled_leaves_nothing_and_services_are_told_so() {
     let collector = Collector::start().await;
-    let harness = harness(&collector, "sample = 0").await;
+    let harness = harness(&collector, "ratio = 0").await;
     let client_wants_it = parent("03");
     let fields = [("traceparent", client_wants_it.as_str()), ("baggage", "tenant=other")];
     assert_eq!(get(&harness, "/links/x7Kp2", &fields).await.status(), 200);
@@ -200,7 +240,7 @@ async fn what_nobody_has_sampled_leaves_nothing_and_services_are_told_so() {
 async fn a_listed_proxy_decides_and_its_baggage_passes_on() {
     let collector = Collector::start().await;
     let layer =
-        collector.layer(AT_ONCE, "sample = 0") + "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+        collector.layer(AT_ONCE, "ratio = 0") + "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
     let harness = Harness::builder().layer("mobile-bff", &layer).start().await;
     let sampled = parent("01");
     let fields = [("traceparent", sampled.as_str()), ("baggage", "tenant=acme")];
@@ -217,13 +257,13 @@ async fn no_credential_leaves_with_a_span_and_the_collectors_own_is_sent() {
     let collector = Collector::start().await;
     let layer = collector.layer(
         AT_ONCE,
-        "sample = 1\nheaders = { Authorization = { env = \"OTLP_AUTHORIZATION\" } }\n\
+        "ratio = 1\nheaders = { Authorization = { env = \"OTLP_AUTHORIZATION\" } }\n\
          attributes = { \"deployment.environment.name\" = \"test\" }",
     );
     let secret = "Bearer a-credential-of-the-collector";
     let harness = Harness::builder()
         .layer("mobile-bff", &layer)
-        .layer("web-bff", &collector.layer(AT_ONCE, "sample = 1"))
+        .layer("web-bff", &collector.layer(AT_ONCE, "ratio = 1"))
         .variable("OTLP_AUTHORIZATION", secret)
         .start()
         .await;
@@ -249,7 +289,7 @@ async fn no_credential_leaves_with_a_span_and_the_collectors_own_is_sent() {
 
 #[tokio::test]
 async fn a_dead_collector_costs_spans_and_no_request() {
-    let layer = "[traces]\nendpoint = \"http://127.0.0.1:1/v1/traces\"\nsample = 1\nqueue_max = 4\n\
+    let layer = "[traces]\nendpoint = \"http://127.0.0.1:1/v1/traces\"\nratio = 1\nqueue_max = 4\n\
                  batch_max = 4\ninterval = \"10ms\"\n";
     let harness = Harness::builder().layer("mobile-bff", layer).start().await;
     for _ in 0..6 {
@@ -270,7 +310,7 @@ async fn an_export_is_repeated_when_the_collector_says_so_and_what_it_rejects_is
     let retry_after = Some("0");
     collector.refuse([429, 502, 503, 504].map(|status| CollectorRefusal { status, retry_after }));
     collector.reject(1);
-    let layer = collector.layer("1h", "sample = 1\nbatch_max = 3");
+    let layer = collector.layer("1h", "ratio = 1\nbatch_max = 3");
     // The harness logs in: a request, its call and the attempt.
     let harness = Harness::builder().layer("mobile-bff", &layer).start().await;
     collector.until_asked(5).await;
@@ -292,7 +332,7 @@ fn spans_total(outcome: &str) -> String {
 #[tokio::test]
 async fn the_last_spans_leave_before_the_gateway_does() {
     let collector = Collector::start().await;
-    let layer = collector.layer("1h", "sample = 1");
+    let layer = collector.layer("1h", "ratio = 1");
     let harness = Harness::builder().layer("mobile-bff", &layer).start().await;
     get(&harness, "/links/x7Kp2", &[("traceparent", &parent("00"))]).await;
     harness.mobile.stop().await;

@@ -31,6 +31,9 @@ pub(super) fn open(
 
 /// Names it by its route, of which there are few; without one by the method alone.
 pub(super) fn name(span: &mut OpenSpan, route: Option<&Route>, record: &Record) {
+    if !span.is_recorded() {
+        return;
+    }
     let method = method(&record.method);
     // What the conventions call a span of a method that is none of theirs.
     let verb = if method == OTHER { "HTTP" } else { method };
@@ -44,6 +47,9 @@ pub(super) fn name(span: &mut OpenSpan, route: Option<&Route>, record: &Record) 
 
 /// Ends it with what the record says.
 pub(super) fn close(mut span: OpenSpan, record: &Record) {
+    if !span.is_recorded() {
+        return;
+    }
     span.note(|attributes| {
         attributes.push(("url.path", Value::Text(record.path.clone())));
         attributes.push(("http.response.status_code", Value::Integer(record.status.into())));

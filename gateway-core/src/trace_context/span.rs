@@ -191,6 +191,12 @@ impl OpenSpan {
         Self(None)
     }
 
+    /// Whether anything of what is noted is kept.
+    #[must_use]
+    pub const fn is_recorded(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Begins a piece of this span's work.
     #[must_use]
     pub fn span(&self, kind: SpanKind, name: impl FnOnce() -> String) -> Self {

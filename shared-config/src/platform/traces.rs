@@ -16,7 +16,7 @@ pub struct Traces {
     pub endpoint: Option<String>,
     /// The share of requests that are recorded, where nobody has decided before.
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub sample: f64,
+    pub ratio: f64,
     /// Whether the decision of a listed proxy holds.
     pub respect_parent: bool,
     /// Spans that wait for their export; above this they are dropped and counted.

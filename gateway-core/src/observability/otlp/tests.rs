@@ -1,7 +1,7 @@
 //! The exporter under paused time, and its messages byte for byte.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -62,7 +62,7 @@ impl Setup {
 
     fn record(&self, spans: usize) {
         for _ in 0..spans {
-            let mut trace = TraceContext::from_headers(&http::HeaderMap::new(), false);
+            let mut trace = TraceContext::from_headers(&HeaderMap::new(), false);
             trace.record(&self.tracer, &self.clock, (self.clock.wall(), self.clock.now())).end();
         }
     }
@@ -196,7 +196,7 @@ fn a_span_carries_ids_times_and_attributes_in_their_fields() {
     let spans = SpanQueue::new(1, 1, Counter::default());
     let tracer = Tracer { ratio: Ratio::new(1.0), respects_parent: true, spans };
     let clock = Clock::manual(Timestamp::from_unix_seconds(1));
-    let mut headers = http::HeaderMap::new();
+    let mut headers = HeaderMap::new();
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03";
     headers.insert("traceparent", parent.parse().expect("a value"));
     let mut trace = TraceContext::from_headers(&headers, true);

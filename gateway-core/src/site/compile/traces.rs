@@ -34,7 +34,7 @@ pub(super) fn compile(report: &mut Report<'_>) -> Option<Tracing> {
     let is_named = traces.attributes.contains_key("service.name");
     let resource = (!is_named).then_some(name).into_iter().chain(given).collect();
     Some(Tracing {
-        ratio: Ratio::new(traces.sample),
+        ratio: Ratio::new(traces.ratio),
         respects_parent: traces.respect_parent,
         queue_max: traces.queue_max,
         batch_max: traces.batch_max,
