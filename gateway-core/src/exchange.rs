@@ -16,7 +16,7 @@ use crate::certificate::ClientCertificate;
 use crate::clock::{Moment, Timestamp};
 use crate::principal::Principal;
 use crate::record::Record;
-use crate::trace_context::TraceContext;
+use crate::trace_context::{OpenSpan, TraceContext};
 
 /// One request on its way through the pipeline.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct Exchange {
     pub principal: Option<Arc<Principal>>,
     /// The trace this request belongs to.
     pub trace: TraceContext,
+    /// The request's span, where the trace is recorded.
+    pub span: OpenSpan,
     /// Whether the client's own connection is HTTPS.
     pub is_https: bool,
     /// What the client has shown of itself, where TLS asked for it.

@@ -181,6 +181,13 @@ pub struct Names<'a> {
     pub aggregates: BTreeSet<&'a str>,
 }
 
+/// Labels of what became of recorded spans.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SpanOutcome {
+    /// `exported`; `queue_full`, `rejected` by the collector, or `failed` to reach it.
+    pub outcome: &'static str,
+}
+
 /// Everything a gateway counts, and the registry that shows it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -211,6 +218,8 @@ pub struct Metrics {
     pub decisions: Family<DecisionOutcome, Counter>,
     /// `gateway_access_log_dropped_total`
     pub dropped_lines: Counter,
+    /// `gateway_spans_total`: recorded spans, by what became of them.
+    pub spans: Family<SpanOutcome, Counter>,
     /// `gateway_panics_total`
     pub panics: Counter,
     /// `gateway_open_connections`
@@ -254,6 +263,7 @@ impl Metrics {
             limits: Named::default(),
             decisions: Family::default(),
             dropped_lines: Counter::default(),
+            spans: Family::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
             handshakes: Family::default(),
@@ -304,6 +314,8 @@ impl Metrics {
         registry.register("gateway_decisions", help, self.decisions.clone());
         let help = "Access log lines dropped because the writer fell behind";
         registry.register("gateway_access_log_dropped", help, self.dropped_lines.clone());
+        let help = "Recorded spans, by what became of them";
+        registry.register("gateway_spans", help, self.spans.clone());
         let help = "Panics caught while serving a request";
         registry.register("gateway_panics", help, self.panics.clone());
         registry.register(
@@ -384,5 +396,36 @@ mod tests {
         ] {
             assert!(page.contains(expected), "{expected} is missing in\n{page}");
         }
+    }
+
+    #[test]
+    fn every_family_that_an_alert_names_exists() {
+        let metrics = Metrics::new();
+        // The page leaves out what has never been counted.
+        let (http_route, service) = (Label::from("links-get"), Label::from("link-service"));
+        let served = RouteStatus { http_route, http_response_status_code: 200 };
+        drop(metrics.requests.get_or_create_owned(&served));
+        drop(metrics.calls.get_or_create_owned(&ServiceOutcome { service, outcome: "2xx" }));
+        drop(metrics.refusals.get_or_create(&RefusalCode { code: "rate_limited" }));
+        drop(metrics.spans.get_or_create(&SpanOutcome { outcome: "exported" }));
+        let page = metrics.render();
+        let alerts = include_str!("../../deploy/prometheus/alerts.yml");
+        let names = alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names = names.filter_map(|name| {
+            ["_bucket", "_count", "_total"].iter().find_map(|suffix| name.strip_suffix(suffix))
+        });
+        let mut count = 0;
+        for name in names {
+            count += 1;
+            assert!(page.contains(&format!("\n# TYPE {name} ")), "{name} is missing in\n{page}");
+        }
+        assert!(count > 5, "{count}");
+    }
+
+    #[test]
+    fn bounds_are_dense_where_a_gateway_s_own_time_lies() {
+        let dense = SECONDS.iter().filter(|bound| (0.000_1..=0.005).contains(*bound));
+        assert!(dense.count() >= 11);
+        assert!(SECONDS.is_sorted());
     }
 }

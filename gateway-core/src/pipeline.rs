@@ -20,6 +20,7 @@
 mod admit;
 mod at_once;
 mod authorize;
+mod call_span;
 mod calls;
 mod closing;
 mod core;
@@ -30,6 +31,7 @@ mod in_flight;
 mod key_sources;
 mod open;
 mod recorded_body;
+mod request_span;
 mod respond;
 
 use std::panic::AssertUnwindSafe;

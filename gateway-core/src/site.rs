@@ -117,6 +117,8 @@ pub struct Site {
 pub struct Route {
     /// Its name in configuration.
     pub name: Arc<str>,
+    /// The path it matches, as it is written: `/links/{id}`.
+    pub template: Arc<str>,
     /// How callers prove who they are; `None` for a public route.
     pub scheme: Option<Scheme>,
     /// Scopes that a token or key must have.

@@ -23,6 +23,7 @@ mod route;
 mod service;
 mod targets;
 mod tls;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +54,7 @@ pub use self::targets::{
 pub use self::tls::{
     Certificate, ClientCertificates, PlainListener, ProxyProtocol, Tls, TlsVersion,
 };
+pub use self::traces::Traces;
 
 /// The configuration of one gateway, all layers merged.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -68,6 +70,8 @@ pub struct Platform {
     pub log: Log,
     /// Noticing that the configuration has changed.
     pub reload: Reload,
+    /// Spans of some requests.
+    pub traces: Traces,
     /// How services are told who calls.
     pub identity: Identity,
     /// How services are told that a request came through a gateway.

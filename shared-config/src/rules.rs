@@ -20,6 +20,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod traces;
 
 use self::node::Node;
 use crate::diagnostics::Diagnostic;
@@ -33,6 +34,7 @@ pub(crate) fn check(merged: &Merged, found: &mut Vec<Diagnostic>) {
     services::check(&root, &mut report);
     targets::check(&root, &mut report);
     tls::check(&root, &mut report);
+    traces::check(&root, &mut report);
     schemes::check(&root, &mut report);
     limits::check(&root, &mut report);
     routes::check(&root, &mut report);

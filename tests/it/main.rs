@@ -27,4 +27,5 @@ mod push_tokens;
 mod reload;
 mod split;
 mod tidy;
+mod tracing;
 mod tutorial;

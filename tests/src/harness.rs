@@ -8,6 +8,7 @@
 
 mod builder;
 mod client;
+mod collector;
 mod gateway;
 mod leaks;
 mod load;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 
 pub use self::builder::Builder;
 pub use self::client::{JsonBody, Request, field, json_of, part_status};
+pub use self::collector::{Collector, ReceivedSpan, Refusal as CollectorRefusal};
 pub use self::gateway::GatewayUnderTest;
 pub use self::load::Load;
 use crate::platform::user::{DEMO_EMAIL, DEMO_PASSWORD};

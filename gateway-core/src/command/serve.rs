@@ -2,7 +2,7 @@
 //!
 //! Order of a start: compile, so that nothing is bound for a bad configuration; bind both
 //! listeners; start fetching keys; serve; be ready. Order of a stop: not ready, drain, close the
-//! access log, so that no line of a request that was served is lost.
+//! access log and the export of spans, so that nothing is lost of a request that was served.
 
 use std::future::Future;
 use std::io;
@@ -26,9 +26,10 @@ use crate::admin::{self, Admin};
 use crate::aggregation::part_cache::PartCache;
 use crate::clock::Clock;
 use crate::guard::head::HeadLimits;
-use crate::metric::Metrics;
+use crate::metric::{Metrics, SpanOutcome};
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
+use crate::observability::otlp::{Exporter, ExporterUnusable};
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
 use crate::readiness::Readiness;
 use crate::reload::{self, InForce, Reloader};
@@ -37,11 +38,15 @@ use crate::server::tls::TlsUnusable;
 use crate::server::{
     self, Http2Settings, RefusedHead, Serve, Server, ServerFailed, ServerSettings, Transport,
 };
-use crate::site::compile::IssuerKeys;
+use crate::site::compile::{IssuerKeys, Tracing};
 use crate::site::limits::RateLimits;
 use crate::stores::Keys;
+use crate::trace_context::{SpanQueue, Tracer};
 use crate::upstream::key_source::{KeySource, KeySourceSettings, KeySourceUnusable};
 use crate::upstream::{Client, Tcp};
+
+/// Time for the last spans when the drain has used up its own.
+const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a caller may want to differ from the configuration.
 #[derive(Debug)]
@@ -85,6 +90,9 @@ pub enum NotStarted {
     /// An issuer's keys cannot be fetched at all.
     #[error("{0}")]
     Keys(#[from] KeySourceUnusable),
+    /// Spans cannot be exported at all.
+    #[error("{0}")]
+    Exporter(#[from] ExporterUnusable),
     /// The listener for clients cannot be bound.
     #[error("{}", chain(.0))]
     Server(#[from] ServerFailed),
@@ -114,6 +122,8 @@ pub struct Running {
     server: server::Running,
     redirect: Option<(SocketAddr, server::Running)>,
     access_log: AccessLog,
+    exporter: Option<Exporter>,
+    drain_timeout: Duration,
     core: Arc<Core>,
     reloader: Arc<Reloader>,
     background: Runtime,
@@ -165,6 +175,7 @@ pub fn start(
     let admin = listener.local_addr().unwrap_or(platform.admin.listen);
     let key_sources = key_sources(&background, &compiled.issuers, &clock)?;
     let access_log = open_access_log(platform, options.access_log, &server, &metrics)?;
+    let (tracer, exporter) = trace(&background, compiled.tracing, &metrics)?.unzip();
     let core = Arc::new(Core {
         clock,
         metrics,
@@ -173,6 +184,7 @@ pub fn start(
         vault,
         keys: Keys::Memory(Arc::new(keys)),
         part_cache: PartCache::new(platform.aggregation.cache_size_max.bytes()),
+        tracer,
         key_sources,
         observer: options.observer,
         readiness: Arc::new(Readiness::default()),
@@ -207,6 +219,8 @@ pub fn start(
         server,
         redirect,
         access_log,
+        exporter,
+        drain_timeout: platform.server.drain_timeout.get(),
         core,
         reloader,
         background,
@@ -250,6 +264,21 @@ fn key_sources(
         sources.push((Arc::clone(issuer), source));
     }
     Ok(KeySources::new(sources))
+}
+
+/// Who decides which requests are recorded, and who exports their spans.
+fn trace(
+    background: &Runtime,
+    tracing: Option<Tracing>,
+    metrics: &Metrics,
+) -> Result<Option<(Tracer, Exporter)>, ExporterUnusable> {
+    let Some(Tracing { ratio, respects_parent, queue_max, batch_max, export }) = tracing else {
+        return Ok(None);
+    };
+    let dropped = metrics.spans.get_or_create_owned(&SpanOutcome { outcome: "queue_full" });
+    let spans = SpanQueue::new(queue_max, batch_max, dropped);
+    let exporter = Exporter::spawn(background.handle(), &export, spans.clone(), metrics)?;
+    Ok(Some((Tracer { ratio, respects_parent, spans }, exporter)))
 }
 
 fn open_access_log(
@@ -370,7 +399,8 @@ impl Running {
         self.stop_unless(async move { told.signalled().await })
     }
 
-    /// Stops in order: not ready, drain, close the access log. Blocks the thread.
+    /// Stops in order: not ready, drain, close the access log, export the last spans in what is left
+    /// of the drain time-out. Blocks the thread.
     ///
     /// # Errors
     ///
@@ -384,6 +414,7 @@ impl Running {
         self,
         hurried: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServerFailed> {
+        let begun = self.core.clock.now();
         self.core.readiness.draining();
         let hurry = self.server.hurry();
         let mut hurries = hurry.subscribe();
@@ -404,6 +435,10 @@ impl Running {
             None => drained,
         };
         self.access_log.close();
+        if let Some(exporter) = self.exporter {
+            let left = self.drain_timeout.saturating_sub(self.core.clock.now().since(begun));
+            self.background.block_on(exporter.close(left.max(LAST_SPANS_TIMEOUT)));
+        }
         self.lines.over.send_replace(true);
         self.background.shutdown_background();
         tracing::info!(cut = drained.as_ref().map_or(0, |drained| drained.cut), "stopped");

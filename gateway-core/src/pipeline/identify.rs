@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::pipeline::Core;
 use crate::principal::{Principal, Scheme};
 use crate::site::{Route, Site};
+use crate::trace_context::{SpanKind, Value};
 
 /// Identifies the caller by the route's scheme. A public route identifies nobody.
 pub(super) async fn identify(
@@ -22,12 +23,18 @@ pub(super) async fn identify(
     exchange: &mut Exchange,
 ) -> Result<(), Refused> {
     let Some(scheme) = route.scheme else { return Ok(()) };
-    let principal = match scheme {
-        Scheme::Session => by_session(core, site, exchange).await?,
-        Scheme::Jwt => by_token(core, site, exchange).await?,
-        Scheme::ApiKey => by_key(core, site, exchange).await?,
-        Scheme::ClientCertificate => by_certificate(core, site, exchange)?,
+    let mut span = exchange.trace.span(SpanKind::Internal, || "identify".to_owned());
+    let identified = match scheme {
+        Scheme::Session => by_session(core, site, exchange).await,
+        Scheme::Jwt => by_token(core, site, exchange).await,
+        Scheme::ApiKey => by_key(core, site, exchange).await,
+        Scheme::ClientCertificate => by_certificate(core, site, exchange),
     };
+    if let Err(refused) = &identified {
+        span.fail(|| Value::Word(refused.refusal().code()));
+    }
+    span.end();
+    let principal = identified?;
     exchange.record.user_id = Some(principal.user_id.clone());
     exchange.record.consumer_tier = Some(principal.tier.clone());
     exchange.principal = Some(principal);

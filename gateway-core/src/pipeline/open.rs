@@ -9,6 +9,7 @@ use crate::exchange::{Exchange, RequestId, Step, Steps};
 use crate::guard::client_address;
 use crate::header::{X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::pipeline::Core;
+use crate::pipeline::request_span;
 use crate::record::Record;
 use crate::server::Transport;
 use crate::site::Site;
@@ -26,7 +27,8 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, transport: &Trans
     let is_from_proxy = site.trusted_proxies.iter().any(|network| network.contains(&proxy));
     let request_id =
         known_request_id(&head, is_from_proxy).unwrap_or_else(|| RequestId::generate(timestamp));
-    let trace = TraceContext::from_headers(&head.headers);
+    let mut trace = TraceContext::from_headers(&head.headers, is_from_proxy);
+    let span = request_span::open(core, &mut trace, &head, (timestamp, started));
     let mut record = Record::open(request_id, timestamp, Arc::clone(&site.gateway));
     record.method.clone_from(&head.method);
     record.path = cut(head.uri.path(), RAW_PATH_MAX).into();
@@ -47,6 +49,7 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, transport: &Trans
         params: Vec::new(),
         principal: None,
         trace,
+        span,
         is_https,
         client_certificate: transport.client_certificate.clone(),
         may_have_unread_body: may_have_unread_body(&head),

@@ -13,6 +13,7 @@ mod routes;
 mod schemes;
 mod services;
 mod targets;
+mod traces;
 mod views;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use self::limits::Limits;
 use self::routes::Routes;
 pub use self::schemes::IssuerKeys;
 use self::schemes::Schemes;
+pub use self::traces::Tracing;
 use super::{Challenges, IdentityHeaders, RouteMetrics, Site};
 use crate::assertion::Signer;
 use crate::auth::csrf::CsrfPolicy;
@@ -46,6 +48,8 @@ pub struct Compiled {
     pub site: Site,
     /// The issuers of tokens.
     pub issuers: Vec<IssuerKeys>,
+    /// How requests are recorded; `None`: none is.
+    pub tracing: Option<Tracing>,
 }
 
 /// Compiles a configuration with the endpoints that the gateway owns. An issuer whose keys are in
@@ -84,6 +88,7 @@ fn build<'a>(
     let limits = Limits::compile(report, metrics);
     let cors = cors(report);
     let security_headers = security_headers(report);
+    let tracing = traces::compile(report);
     let (identity_headers, assertion_header) = (identity_headers?, assertion_header?);
     let reserved = reserved(&identity_headers, &assertion_header);
     let names: Vec<&str> = reserved.iter().map(HeaderName::as_str).collect();
@@ -131,6 +136,7 @@ fn build<'a>(
             gateway,
         },
         issuers: schemes.issuers,
+        tracing,
     })
 }
 
@@ -190,9 +196,10 @@ fn reserved(identity: &IdentityHeaders, assertion: &HeaderName) -> Vec<HeaderNam
     names.cloned().chain([crate::header::X_REQUEST_ID, crate::header::TRACEPARENT]).collect()
 }
 
-/// What services must not hear from clients: identities, and the clients' credentials.
+/// What services must not hear from clients: identities, the clients' credentials, and what is sent
+/// beside a trace only after it has been judged.
 fn spoofed_headers(reserved: &[&str]) -> SpoofedHeaders {
-    let credentials = ["authorization", "cookie", "x-api-key", "x-csrf", "tracestate"];
+    let credentials = ["authorization", "cookie", "x-api-key", "x-csrf", "tracestate", "baggage"];
     SpoofedHeaders::new(reserved.iter().copied().chain(credentials))
 }
 

@@ -68,6 +68,11 @@ impl<'a> Node<'a> {
         self.value?.get(key)?.as_u64()
     }
 
+    /// The whole number that stands here.
+    pub(super) fn integer(&self) -> Option<u64> {
+        self.value.and_then(Value::as_u64)
+    }
+
     /// Whether `true` stands here.
     pub(super) fn is_true(&self) -> bool {
         self.value == Some(&Value::Bool(true))

@@ -102,6 +102,7 @@ impl<'a> Routes<'_, 'a> {
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         let compiled = Route {
             name: name.into(),
+            template: pattern.path().into(),
             scheme: scheme(&access),
             scopes,
             limits_by_address: by_address,

@@ -72,6 +72,7 @@ fn add_view<'a>(
     let deadline = written_deadline.unwrap_or(platform.policy.deadline);
     let route = Route {
         name: name.into(),
+        template: pattern.path().into(),
         scheme: scheme(&access),
         scopes: Vec::new(),
         limits_by_address: by_address,
