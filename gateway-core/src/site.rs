@@ -10,31 +10,38 @@
 
 mod challenges;
 pub mod compile;
+pub mod constant;
+pub mod gate;
 mod identity_headers;
 pub mod limits;
+mod names;
 mod route_metrics;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use prometheus_client::metrics::counter::Counter;
 
 pub use self::challenges::Challenges;
 pub use self::compile::compile;
+pub use self::constant::Constant;
+pub use self::gate::Gate;
 pub use self::identity_headers::IdentityHeaders;
 pub use self::limits::Limit;
 pub use self::route_metrics::{RouteMetrics, ServiceMetrics};
 use crate::aggregation::View;
 use crate::assertion::{AssertionKey, Signer};
 use crate::auth::api_key::ApiKeyPolicy;
+use crate::auth::client_certificate::ClientCertificatePolicy;
 use crate::auth::csrf::CsrfPolicy;
 use crate::auth::jwt::JwtScheme;
 use crate::auth::session::SessionPolicy;
 use crate::cors::Cors;
 use crate::endpoint::Endpoint;
 use crate::error::{InternalError, Refusal as _};
+use crate::guard::address_list::AddressList;
 use crate::guard::ceilings::Ceilings;
 use crate::guard::spoofed_headers::SpoofedHeaders;
 use crate::guard::trailers;
@@ -42,10 +49,11 @@ use crate::metric::{Label, Metrics};
 use crate::permit::Permits;
 use crate::principal::{IdentityText, Scheme};
 use crate::routing::RouteTable;
+use crate::routing::canary::Canary;
 use crate::security_headers::{self, SecurityHeaders};
 use crate::transform::request::RequestTransform;
 use crate::transform::response::ResponseTransform;
-use crate::upstream::{Answer, CallFailed, Target};
+use crate::upstream::{Answer, CallFailed, Targets};
 
 /// Everything a request is served by.
 #[derive(Debug)]
@@ -60,6 +68,8 @@ pub struct Site {
     pub services: Vec<Service>,
     /// Networks of proxies whose word about the client is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which clients may call at all.
+    pub addresses: AddressList,
     /// The listener's ceilings.
     pub ceilings: Ceilings,
     /// Time for a client to send a body.
@@ -85,9 +95,11 @@ pub struct Site {
     /// How sessions are found and judged.
     pub session: Option<SessionPolicy>,
     /// How bearer tokens are verified.
-    pub jwt: Option<JwtScheme>,
+    pub jwt: Option<Arc<JwtScheme>>,
     /// How API keys are read.
     pub api_key: Option<ApiKeyPolicy>,
+    /// Who the holder of a client's certificate is.
+    pub client_certificate: Option<ClientCertificatePolicy>,
     /// Which requests a page of somebody else's may have caused.
     pub csrf: CsrfPolicy,
     /// Limits by address of requests that match no route.
@@ -107,6 +119,8 @@ pub struct Site {
 pub struct Route {
     /// Its name in configuration.
     pub name: Arc<str>,
+    /// The path it matches, as it is written: `/links/{id}`.
+    pub template: Arc<str>,
     /// How callers prove who they are; `None` for a public route.
     pub scheme: Option<Scheme>,
     /// Scopes that a token or key must have.
@@ -121,6 +135,8 @@ pub struct Route {
     pub body_size_max: u64,
     /// The longest pause of a body that may otherwise take its time; `None`: it may not.
     pub upload_idle_timeout: Option<Duration>,
+    /// What is decided about its requests before that.
+    pub gate: Gate,
     /// What answers.
     pub action: Action,
     /// Its counters.
@@ -136,6 +152,8 @@ pub enum Action {
     Aggregate(Arc<Aggregate>),
     /// An endpoint of the gateway's own.
     Local(LocalEndpoint),
+    /// The gateway itself, as soon as the route is found.
+    Constant(Box<Constant>),
 }
 
 /// A view of several services.
@@ -156,6 +174,8 @@ pub struct Aggregate {
 pub struct Proxy {
     /// Index into the site's services.
     pub service: usize,
+    /// The service that some of the requests go to instead.
+    pub canary: Option<Box<Canary>>,
     /// The gateway's prefix, which the service does not see.
     pub prefix: Box<str>,
     /// Whether the service's paths are the consumer's, but for the prefix.
@@ -199,10 +219,14 @@ impl LocalEndpoint {
 pub struct Service {
     /// Its name.
     pub name: Arc<str>,
-    /// Where it is; shared by all cores and by successive sites.
-    pub target: Arc<Target>,
+    /// Where it is; shared by all cores.
+    pub targets: Arc<Targets>,
+    /// Whether a mesh's sidecar balances, retries and breaks in the gateway's stead.
+    pub is_mesh: bool,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<AssertionKey>,
+    /// Whether it is closed for maintenance, so that no part of an aggregate is asked of it.
+    pub is_closed: bool,
     /// The longest answer that is held whole, in bytes.
     pub body_size_max: usize,
     /// WebSockets that may be open to it.
@@ -212,21 +236,16 @@ pub struct Service {
 }
 
 impl Service {
-    /// Notes what a call to it came to.
-    pub fn observe(&self, metrics: &Metrics, outcome: &Result<Answer, CallFailed>, took: Duration) {
-        let status = outcome.as_ref().map(|answer| answer.response.status());
-        self.observe_status(metrics, status, took);
+    /// How often one call to it is attempted at worst.
+    #[must_use]
+    pub const fn attempts_max(&self) -> u32 {
+        1
     }
 
-    /// The same where the answer is at hand no more.
-    pub fn observe_status(
-        &self,
-        metrics: &Metrics,
-        outcome: Result<StatusCode, &CallFailed>,
-        took: Duration,
-    ) {
+    /// Notes what a call to it came to.
+    pub fn observe(&self, metrics: &Metrics, outcome: &Result<Answer, CallFailed>, took: Duration) {
         let outcome = match outcome {
-            Ok(status) => match status.as_u16() {
+            Ok(answer) => match answer.response.status().as_u16() {
                 100..=199 => "1xx",
                 200..=299 => "2xx",
                 300..=399 => "3xx",
@@ -240,6 +259,9 @@ impl Service {
 }
 
 impl Site {
+    /// What requests without a route are counted under.
+    pub const UNROUTED: &str = "none";
+
     /// A route by its index in the table.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! Calls to services: every HTTP connection is opened here, on the hot path by [`Client`], for
 //! issuers' keys by [`key_source`].
 //!
-//! Read in this order: [`Target`] says where a service is and what it may take, [`Client`] calls
-//! it over a `wire` of HTTP/1.1 or a `multiplexed` connection of HTTP/2, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
+//! Read in this order: [`Target`] says where a service is and what it may take, [`Targets`] which
+//! of a service's takes the next call, [`Client`] calls it over a `wire`, which speaks `http1`, or
+//! a `multiplexed` connection of HTTP/2, [`CallFailed`] is everything that can go wrong,
+//! [`collect`] reads an answer
 //! whole.
 //!
 //! Invariants
@@ -16,26 +18,40 @@
 //! Not here: which service a request goes to (`routing`), what of it may reach the service
 //! (`guard`, `transform`), what its answer becomes (`transform`, `aggregation`).
 
+mod balance;
+mod breaker;
 mod client;
+mod condition;
 mod connect;
+mod dice;
 mod failed;
+mod health;
+mod http1;
 pub mod key_source;
 mod multiplexed;
-mod stream;
+mod resolve;
 mod target;
+mod targets;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod upgrade;
+mod watch;
 mod whole;
 mod wire;
 
+pub use balance::{Balance, ENDPOINTS_MAX, WEIGHT_MAX};
+pub use breaker::{BreakerRules, FailureShare};
 pub use client::{Answer, Client, Remake};
+pub use condition::FailureRules;
 pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;
+pub use health::HealthRules;
 pub use target::{InvalidTarget, Target, TargetSettings};
+pub use targets::{Picked, TargetState, Targets, TargetsSettings};
 pub use transport::{InvalidTls, Protocol, ServiceTls, TlsTexts};
 pub use upgrade::{Rewound, ServiceIo, Upgraded};
+pub use watch::watch;
 pub use whole::collect;

@@ -1,6 +1,8 @@
 //! Loading: from sources to a configuration that holds together, or to everything wrong with it.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,6 +24,7 @@ pub struct Loaded {
     pub platform: Platform,
     merged: Merged,
     referred: Referred,
+    sources: Sources,
 }
 
 /// What the configuration does not say itself but where it stands, each by the path of its key.
@@ -30,6 +33,9 @@ struct Referred {
     secrets: BTreeMap<Vec<String>, Secret>,
     files: BTreeMap<Vec<String>, TextFile>,
 }
+
+/// The longest file that a key may name.
+const NAMED_FILE_SIZE_MAX: u64 = 4 * 1024 * 1024;
 
 /// Reads, merges and checks a configuration; `sections` are those that only this gateway knows.
 ///
@@ -57,7 +63,7 @@ pub fn load(sources: &Sources, sections: &[Section]) -> Result<Loaded, Diagnosti
     }
     let mut platform: Platform = read(&merged, &referred, core, &[])?;
     platform.keep_order(&merged.places);
-    Ok(Loaded { platform, merged, referred })
+    Ok(Loaded { platform, merged, referred, sources: sources.clone() })
 }
 
 impl Loaded {
@@ -76,6 +82,30 @@ impl Loaded {
         read(&self.merged, &self.referred, value.clone(), &path)
     }
 
+    /// The JSON in a file that a key names: beside the configuration, unless its path is absolute.
+    ///
+    /// # Errors
+    ///
+    /// The end of a sentence that starts with the key.
+    pub fn json_file(&self, name: &str) -> Result<Value, String> {
+        let path = match &self.sources.directory {
+            Some(directory) => directory.join(name),
+            None if Path::new(name).is_absolute() => name.into(),
+            None => return Err("is beside no file; say with --config which directory".to_owned()),
+        };
+        let shown = path.display();
+        let file = std::fs::File::open(&path);
+        let file = file.map_err(|error| format!("names {shown}, which cannot be read: {error}"))?;
+        let mut bytes = Vec::new();
+        let read = file.take(NAMED_FILE_SIZE_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|error| format!("names {shown}, which cannot be read: {error}"))?;
+        if bytes.len() as u64 > NAMED_FILE_SIZE_MAX {
+            return Err(format!("names {shown}, which is longer than 4 MiB"));
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|error| format!("names {shown}, which is no JSON: {error}"))
+    }
+
     /// Where a key is written; of a key that is absent, where the table is that lacks it.
     #[must_use]
     pub fn locate(&self, path: &[&str]) -> Location {
@@ -89,8 +119,22 @@ impl Loaded {
         render::document(&self.merged)
     }
 
+    /// What it was read from, and can be read from again.
+    #[must_use]
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     pub(crate) const fn merged(&self) -> &Merged {
         &self.merged
+    }
+
+    pub(crate) const fn secrets(&self) -> &BTreeMap<Vec<String>, Secret> {
+        &self.referred.secrets
+    }
+
+    pub(crate) const fn files(&self) -> &BTreeMap<Vec<String>, TextFile> {
+        &self.referred.files
     }
 }
 

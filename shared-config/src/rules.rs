@@ -9,14 +9,18 @@
 //! Not here: what patterns, templates, fields and names of endpoints mean (`gateway-core`).
 
 mod aggregates;
+mod gate;
 mod limits;
 mod node;
 mod routes;
 mod schemes;
 mod sections;
 mod services;
+mod targets;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod traces;
 
 use self::node::Node;
 use crate::diagnostics::Diagnostic;
@@ -28,9 +32,13 @@ pub(crate) fn check(merged: &Merged, found: &mut Vec<Diagnostic>) {
     let root = Node::root(&merged.value);
     sections::check(&root, &mut report);
     services::check(&root, &mut report);
+    targets::check(&root, &mut report);
+    tls::check(&root, &mut report);
+    traces::check(&root, &mut report);
     schemes::check(&root, &mut report);
     limits::check(&root, &mut report);
     routes::check(&root, &mut report);
+    gate::check(&root, &mut report);
     aggregates::check(&root, &mut report);
 }
 

@@ -22,7 +22,7 @@ use crate::sources::Sources;
 pub(crate) const SCHEMA_MARK: &str = "x-text-file";
 
 /// Longest text of a file, in bytes: a bundle of a few hundred authorities.
-const SIZE_MAX: u64 = 1024 * 1024;
+pub(crate) const SIZE_MAX: u64 = 1024 * 1024;
 
 /// A file that the configuration names, and its text.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -96,4 +96,15 @@ pub(crate) fn read(
         }
     });
     files
+}
+
+/// The files that a configuration names, as it names them.
+pub(crate) fn names(merged: &Merged) -> Vec<String> {
+    let mut names = Vec::new();
+    schema::walk(&merged.value, &merged.schema, &mut Vec::new(), &mut |value, schema, _| {
+        if schema.get(SCHEMA_MARK).is_some() {
+            names.extend(value.as_str().map(str::to_owned));
+        }
+    });
+    names
 }

@@ -29,6 +29,8 @@ const FLOORS: [&[&str]; 6] = [
         "guard",
         "routing",
         "auth",
+        "authorization",
+        "inspection",
         "assertion",
         "rate_limit",
         "transform",

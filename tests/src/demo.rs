@@ -38,7 +38,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
 }
 
 async fn demonstrate(options: &Options) -> Result<()> {
-    let layout = Layout::new(options.port_offset)?;
+    let layout = Layout::new(options.port_offset, options.edge)?;
     layout.check_ports(&options.without)?;
     progress("building the gateways and the sample services");
     let programs = processes::build()?;
@@ -61,7 +61,7 @@ async fn start_and_wait(
     processes: &mut Processes,
 ) -> Result<()> {
     processes.start_services(programs, layout, configuration, &options.without)?;
-    processes.start_gateways(programs, configuration)?;
+    processes.start_gateways(programs, layout, configuration)?;
     processes.wait_until_ready(layout, &options.without, progress).await?;
     let credentials =
         Credentials::obtain(layout, configuration).await.context("cannot log in for you")?;

@@ -27,10 +27,30 @@ fn write(site: &Site, route: &Route, out: &mut String) -> std::fmt::Result {
         None => "public".to_owned(),
     };
     writeln!(out, "route {}, {scheme}, {} in all", route.name, Duration::of(route.deadline))?;
+    for requirement in &route.gate.require {
+        writeln!(out, "requires {requirement}")?;
+    }
+    if let Some(point) = &route.gate.decide {
+        let service = site.services.get(point.service).map_or("", |service| &*service.name);
+        writeln!(out, "asks {service}:{}", point.target)?;
+    }
+    if let Some(maintenance) = &route.gate.maintenance {
+        writeln!(out, "{maintenance}")?;
+    }
     match &route.action {
+        Action::Constant(_) => writeln!(out, "answered at once"),
         Action::Service(proxy) => {
-            let service = site.services.get(proxy.service).map(|service| &*service.name);
-            writeln!(out, "passed through to {}", service.unwrap_or_default())
+            let Some(service) = site.services.get(proxy.service) else { return Ok(()) };
+            write!(out, "passed through to {}", service.name)?;
+            let targets = service.targets.authorities().count();
+            match (service.is_mesh, targets) {
+                (true, _) => writeln!(out, ", balanced by its mesh"),
+                (false, 1) => writeln!(out),
+                (false, _) => {
+                    let balance = service.targets.settings().balance.as_str();
+                    writeln!(out, ", {targets} targets, {balance}")
+                }
+            }
         }
         Action::Local(_) => writeln!(out, "an endpoint of the gateway's own"),
         Action::Aggregate(aggregate) => explain::explain(&aggregate.view, out),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::{authorize, identify};
+use super::{Worker, at_once, authorize, decide, identify};
 use crate::body::Body;
 use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
@@ -18,16 +18,17 @@ use crate::site::{Route, Site};
 pub(super) enum Admitted<'a> {
     /// The request goes to this route.
     To(&'a Route),
-    /// The gateway has answered it already: a preflight.
+    /// The gateway has answered it already: a preflight, a constant.
     Answered(Box<Response<Body>>),
 }
 
 /// Lets the request in, or says why not.
 pub(super) async fn admit<'a>(
-    core: &Core,
+    worker: &Worker,
     site: &'a Arc<Site>,
     exchange: &mut Exchange,
 ) -> Result<Admitted<'a>, Refused> {
+    let core = &worker.core;
     exchange.steps.take(Step::Guard);
     guard(site, exchange)?;
 
@@ -37,6 +38,11 @@ pub(super) async fn admit<'a>(
         return Ok(Admitted::Answered(Box::new(preflight(headers?))));
     }
     let found = find(site, exchange);
+    if let Ok(route) = &found
+        && let Some(answer) = at_once::answer(route, exchange)
+    {
+        return answer.map(|answer| Admitted::Answered(Box::new(answer)));
+    }
 
     // Before `identify`, so that a flood cannot make us check signatures; a 404 pays too.
     exchange.steps.take(Step::LimitAddress);
@@ -51,6 +57,7 @@ pub(super) async fn admit<'a>(
     // Before the consumer's limits: a refusal costs nothing of them.
     exchange.steps.take(Step::Authorize);
     authorize::authorize(site, route, exchange)?;
+    decide::decide(worker, site, route, exchange).await?;
 
     exchange.steps.take(Step::LimitConsumer);
     charge(core, &route.limits_by_consumer, exchange, &mut applied)?;
@@ -60,8 +67,10 @@ pub(super) async fn admit<'a>(
 
 /// Step 3. The path is settled here: matching, limits and upstream use this one.
 fn guard(site: &Site, exchange: &mut Exchange) -> Result<(), Refused> {
+    site.addresses.check(exchange.client)?;
     site.ceilings.check(&exchange.head)?;
     framing::check(&exchange.head)?;
+    framing::settle(&mut exchange.head);
     let path = path::normalise(exchange.head.uri.path())?;
     exchange.path = path.into();
     exchange.record.path.clone_from(&exchange.path);

@@ -18,11 +18,12 @@ use crate::body::Body;
 use crate::clock::Moment;
 use crate::error::{InternalError, Refused};
 use crate::exchange::{Credential, Exchange, RequestId};
-use crate::header::{TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::header::{BAGGAGE, TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::pipeline::Worker;
+use crate::pipeline::call_span::{self, CallSpan};
 use crate::principal::Principal;
 use crate::site::{Service, Site};
-use crate::trace_context::TraceContext;
+use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::{self, Answer, CallFailed, Remake, Upgraded};
 
 /// What a service learns of the request that a call is made for.
@@ -74,11 +75,24 @@ pub(super) async fn call(
 ) -> Result<Answer, CallFailed> {
     let clock = &worker.core.clock;
     let started = clock.now();
+    let called = (request.method(), request.uri().path());
+    let span = CallSpan::of_service(&context.trace, service, called);
     dress(site, context, request.headers_mut());
-    sign(worker, (site, service), context, &mut request);
     let time_left = context.deadline.since(started);
-    let answer = worker.client.call(&service.target, request, time_left).await;
+    let answer = match service.targets.pick(clock) {
+        Ok(target) => {
+            let target = target.within(time_left);
+            let attempt = span.attempt(1, &target);
+            sign(worker, (site, service), (context, &attempt), &mut request);
+            let answer = worker.client.call(&target, request, time_left).await;
+            target.report(&answer);
+            call_span::end_attempt(attempt, &answer);
+            answer
+        }
+        Err(failed) => Err(failed),
+    };
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
+    span.end(&answer);
     answer
 }
 
@@ -92,37 +106,58 @@ pub(super) async fn upgrade(
 ) -> Result<Upgraded, CallFailed> {
     let clock = &worker.core.clock;
     let started = clock.now();
+    let called = (request.method(), request.uri().path());
+    let span = CallSpan::of_service(&context.trace, service, called);
     dress(site, context, request.headers_mut());
-    sign(worker, (site, service), context, &mut request);
     let time_left = context.deadline.since(started);
-    let upgraded = worker.client.upgrade(&service.target, request, time_left).await;
-    let took = clock.now().since(started);
-    let outcome = match &upgraded {
-        Ok(Upgraded::Switched { head, .. }) => Ok(head.status),
-        Ok(Upgraded::Answered(answer)) => Ok(answer.response.status()),
-        Err(failed) => Err(failed),
+    let (answer, io) = match service.targets.pick(clock) {
+        Ok(target) => {
+            let target = target.within(time_left);
+            let attempt = span.attempt(1, &target);
+            sign(worker, (site, service), (context, &attempt), &mut request);
+            let upgraded = worker.client.upgrade(&target, request, time_left).await;
+            let (answer, io) = match upgraded {
+                Ok(Upgraded { answer, io }) => (Ok(answer), io),
+                Err(failed) => (Err(failed), None),
+            };
+            target.report(&answer);
+            call_span::end_attempt(attempt, &answer);
+            (answer, io)
+        }
+        Err(failed) => (Err(failed), None),
     };
-    service.observe_status(&worker.core.metrics, outcome, took);
-    upgraded
+    service.observe(&worker.core.metrics, &answer, clock.now().since(started));
+    span.end(&answer);
+    answer.map(|answer| Upgraded { answer, io })
 }
 
-/// Sends what `make` makes, dressed already, with so much time.
+/// Sends what `make` makes, dressed already, with so much time. The call is within `span`.
 pub(super) async fn call_dressed(
     worker: &Worker,
     (site, service): (&Site, &Service),
-    context: &CallContext,
+    (context, span): (&CallContext, &CallSpan),
     (make, may_repeat): (Remake<'_>, bool),
     time_left: Duration,
 ) -> Result<Answer, CallFailed> {
     let clock = &worker.core.clock;
     let started = clock.now();
-    let signed = || {
-        let mut request = make();
-        sign(worker, (site, service), context, &mut request);
-        request
+    let answer = match service.targets.pick(clock) {
+        Ok(target) => {
+            let target = target.within(time_left);
+            let attempt = span.attempt(1, &target);
+            let signed = || {
+                let mut request = make();
+                sign(worker, (site, service), (context, &attempt), &mut request);
+                request
+            };
+            let client = &worker.client;
+            let answer = client.call_remade(&target, &signed, may_repeat, time_left).await;
+            target.report(&answer);
+            call_span::end_attempt(attempt, &answer);
+            answer
+        }
+        Err(failed) => Err(failed),
     };
-    let client = &worker.client;
-    let answer = client.call_remade(&service.target, &signed, may_repeat, time_left).await;
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
     answer
 }
@@ -136,6 +171,9 @@ pub(super) fn dress(site: &Site, context: &CallContext, headers: &mut HeaderMap)
     if let Some(state) = context.trace.state() {
         headers.insert(TRACESTATE, state.clone());
     }
+    if let Some(baggage) = context.trace.baggage() {
+        headers.insert(BAGGAGE, baggage.clone());
+    }
     if let Some(principal) = &context.principal {
         site.identity_headers.write(principal, headers);
     }
@@ -145,7 +183,7 @@ pub(super) fn dress(site: &Site, context: &CallContext, headers: &mut HeaderMap)
 fn sign(
     worker: &Worker,
     (site, service): (&Site, &Service),
-    context: &CallContext,
+    (context, attempt): (&CallContext, &OpenSpan),
     request: &mut Request<Body>,
 ) {
     let proof = service.assertion_key.as_ref().map(|key| {
@@ -159,7 +197,7 @@ fn sign(
         site.signer.sign(key, &claims, worker.core.clock.wall())
     });
     let headers = request.headers_mut();
-    headers.insert(TRACEPARENT, context.trace.child());
+    headers.insert(TRACEPARENT, attempt.traceparent(&context.trace));
     match proof {
         Some(proof) => drop(headers.insert(site.assertion_header.clone(), proof)),
         None => drop(headers.remove(&site.assertion_header)),

@@ -13,6 +13,7 @@ use crate::readiness::Readiness;
 use crate::site::Site;
 use crate::site::limits::RateLimits;
 use crate::stores::{Keys, Vault};
+use crate::trace_context::Tracer;
 use crate::upstream::Client;
 use arc_swap::ArcSwap;
 
@@ -56,6 +57,8 @@ pub struct Core {
     pub part_cache: Arc<PartCache>,
     /// The open streams, and whose each is.
     pub streams: Arc<Streams>,
+    /// Which requests are recorded; `None`: none is.
+    pub tracer: Option<Tracer>,
     /// Where the issuers' signing keys come from.
     pub key_sources: KeySources,
     /// Who is shown each exchange as its answer leaves.

@@ -2,6 +2,7 @@
 //! own, and the answer comes back in the shape the consumer wants.
 
 mod aggregate;
+mod inspect;
 mod local;
 mod pass_through;
 mod upgrade;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use http::{Response, StatusCode, header};
 use http_body::Body as _;
 
-use super::Worker;
+use super::{Worker, at_once};
 use crate::body::Body;
 use crate::error::{Refusal, Refused};
 use crate::exchange::Exchange;
@@ -35,6 +36,7 @@ pub(super) async fn forward(
         && exchange.head.headers.contains_key(header::TRAILER);
     let (body, bytes_in) = LimitedBody::limit(body, route.body_size_max, pace, keeps_trailers);
     exchange.record.bytes_in = bytes_in;
+    let body = inspect::inspect(worker, route, exchange, body).await?;
     match &route.action {
         // Boxed: few requests ask for a WebSocket, and all futures are as large as the largest.
         Action::Service(proxy) if upgrade::is_handshake(&exchange.head) => {
@@ -44,6 +46,7 @@ pub(super) async fn forward(
             pass_through::pass_through(worker, site, proxy, exchange, body).await
         }
         Action::Aggregate(view) => aggregate::compose(worker, site, view, exchange, body).await,
+        Action::Constant(constant) => constant.answer(&at_once::values(exchange)),
         Action::Local(endpoint) => local::answer(worker, site, endpoint, exchange, body).await,
     }
 }

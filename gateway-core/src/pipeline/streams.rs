@@ -144,7 +144,8 @@ impl Streams {
 
     /// Ends the streams that this credential opened. Returns how many there were.
     pub fn end_of_credential(&self, credential: Credential) -> usize {
-        let is_known = credential != Credential::None;
+        // The others do not say whose they are.
+        let is_known = matches!(credential, Credential::Session(_) | Credential::Key(_));
         self.end(EndedBy::Identity, |whose| is_known && whose.credential == credential)
     }
 
@@ -201,7 +202,7 @@ async fn still_holds(core: &Core, whose: &Whose) -> bool {
     }
     let site = core.site.load();
     match whose.credential {
-        Credential::None | Credential::Token => true,
+        Credential::None | Credential::Token | Credential::Certificate => true,
         Credential::Session(digest) => {
             let Some(policy) = &site.session else { return false };
             let found = core.vault.find(digest, now, false).await;
@@ -293,10 +294,11 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_waits_is_woken_by_its_end() {
         let streams = Streams::new(Gauge::default());
-        let stream = streams.enter_as(whose("ada", Credential::Token));
+        let session = Credential::Session(SessionDigest([1; 32]));
+        let stream = streams.enter_as(whose("ada", session));
         let waiting = tokio::spawn(async move { poll_fn(|cx| stream.poll_ended(cx)).await });
         tokio::task::yield_now().await;
-        assert_eq!(streams.end_of_credential(Credential::Token), 1);
+        assert_eq!(streams.end_of_credential(session), 1);
         assert_eq!(waiting.await.expect("no panic"), EndedBy::Identity);
     }
 }

@@ -127,6 +127,11 @@ impl RateLimits {
         Self { buckets: MemoryBuckets::new(buckets_max), hasher: KeyHasher::new() }
     }
 
+    /// From now on at most so many buckets.
+    pub fn resize(&self, buckets_max: usize) {
+        self.buckets.resize(buckets_max);
+    }
+
     /// Takes one from each bucket that `limits` concern, or from none of them.
     ///
     /// # Errors

@@ -1,15 +1,13 @@
 //! What can go wrong with a call, and how each is answered.
 
 use std::borrow::Cow;
-use std::error::Error;
-use std::io;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::body::{BodyError, BodyRefused, ReadTimedOut};
 use crate::error::Refusal;
-use crate::upstream::stream::DiedUnanswered;
+use crate::upstream::http1::Failed;
 
 /// A call to a service that brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +33,9 @@ pub enum CallFailed {
     /// As many requests as allowed are in flight to the service.
     #[error("{0} requests are in flight to the service")]
     Busy(u32),
+    /// No target of the service takes calls; after so long one may.
+    #[error("no target of the service takes calls for another {0:?}")]
+    Unavailable(Duration),
     /// The client's body was cut off on its way; the cut says how it is answered.
     #[error("the client's body was cut off")]
     BodyRefused(#[source] BodyRefused),
@@ -44,15 +45,16 @@ pub enum CallFailed {
 }
 
 impl CallFailed {
-    /// Sorts what the HTTP library says. `head_size_max` is what heads were held against.
-    pub(super) fn from_hyper(error: hyper::Error, head_size_max: usize) -> Self {
-        if let Some(refused) = BodyRefused::find(&error) {
-            return Self::BodyRefused(refused);
+    /// Sorts what a connection says.
+    pub(super) fn of_connection(failed: Failed) -> Self {
+        match failed {
+            Failed::HeadTooLarge(size_max) => Self::TooLarge(size_max),
+            Failed::Body(error) => match BodyRefused::find(&*error) {
+                Some(refused) => Self::BodyRefused(refused),
+                None => Self::BodyBroken(error),
+            },
+            broken => Self::Broken(broken.into()),
         }
-        if error.is_parse_too_large() {
-            return Self::TooLarge(head_size_max);
-        }
-        if error.is_user() { Self::BodyBroken(error.into()) } else { Self::Broken(error.into()) }
     }
 
     /// Sorts why a body ended early.
@@ -68,27 +70,6 @@ impl CallFailed {
     }
 }
 
-/// Whether a reused connection ended before the first byte of the answer.
-pub(super) fn died_unanswered(error: &hyper::Error) -> bool {
-    cause::<DiedUnanswered>(error).is_some()
-}
-
-/// The first of an error and its causes that is an `E`. An I/O error hides its own cause, not
-/// only what is behind it.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
-}
-
 impl Refusal for CallFailed {
     fn status(&self) -> StatusCode {
         match self {
@@ -96,7 +77,7 @@ impl Refusal for CallFailed {
             Self::ConnectTimedOut(_) | Self::ResponseTimedOut(_) | Self::ReadTimedOut(_) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyRefused(refused) => refused.status(),
             Self::BodyBroken(_) => StatusCode::BAD_REQUEST,
         }
@@ -111,6 +92,7 @@ impl Refusal for CallFailed {
             Self::Broken(_) => "upstream_broken",
             Self::TooLarge(_) => "upstream_too_large",
             Self::Busy(_) => "upstream_busy",
+            Self::Unavailable(_) => "upstream_unavailable",
             Self::BodyRefused(refused) => refused.code(),
             Self::BodyBroken(_) => "body_incomplete",
         }
@@ -125,6 +107,9 @@ impl Refusal for CallFailed {
             Self::Broken(_) => "The service behind this route did not answer properly.".into(),
             Self::TooLarge(_) => "The answer of the service behind this route is too large.".into(),
             Self::Busy(_) => "The service behind this route is busy. Try again in a moment.".into(),
+            Self::Unavailable(_) => {
+                "The service behind this route is not available. Try again later.".into()
+            }
             Self::BodyRefused(refused) => refused.detail(),
             Self::BodyBroken(_) => "The request's body ended before it was complete.".into(),
         }
@@ -139,6 +124,10 @@ impl Refusal for CallFailed {
             // Permits come back with each answer; a second is the shortest wait HTTP can name.
             Self::Busy(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::Unavailable(wait) => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
             }
             Self::BodyRefused(refused) => refused.add_headers(headers),
             _ => {}

@@ -13,13 +13,15 @@
 //! Not here: deadlines of calls, what answers become (`client`).
 
 use std::error::Error as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body as _;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -27,11 +29,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::body::{Body, Drive, ServiceBody};
+use crate::body::{Body, BodyError, BodyRefused, Carry, ServiceBody};
 use crate::permit::{Permit, Permits};
-use crate::upstream::client::{
-    Answer, Client, Replay, UntilSent, after_sending, head_size_max, sorted,
-};
+use crate::upstream::client::{Answer, Client, Replay, UntilSent, after_sending, head_size_max};
 use crate::upstream::connect::Connect;
 use crate::upstream::failed::CallFailed;
 use crate::upstream::target::{Target, TargetSettings};
@@ -118,25 +118,39 @@ impl Session {
     }
 }
 
-/// An answer over a shared connection, and its place on it.
+/// An answer over a shared connection, and how often it was asked for.
 struct Multiplexed {
-    response: Response<Incoming>,
+    response: Response<()>,
     stream: Stream,
     attempts: u32,
 }
 
-/// One of a connection's streams. Its bytes are moved by the connection's own task.
+/// One of a connection's streams, and its place there. Its bytes are moved by the connection's own
+/// task.
 #[derive(Debug)]
 struct Stream {
+    incoming: Incoming,
     _place: Permit,
 }
 
-impl Drive for Stream {
-    fn poll_drive(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
+impl Carry for Stream {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
-    fn release(self: Box<Self>, _: &mut Context<'_>) {}
+    fn is_end(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(&self.incoming)
+    }
+
+    fn release(self: Box<Self>) {}
 }
 
 impl<C: Connect> Client<C> {
@@ -165,13 +179,12 @@ impl<C: Connect> Client<C> {
             }
         };
         let Multiplexed { response, stream, attempts } = answer;
-        let response = if response.body().is_end_stream() {
-            response.map(|_| Body::empty())
-        } else {
-            let read_timeout = settings.read_timeout;
-            response
-                .map(|body| ServiceBody::new(body, Box::new(stream), permit, read_timeout).into())
-        };
+        let response = response.map(|()| {
+            if stream.is_end() {
+                return Body::empty();
+            }
+            ServiceBody::new(Box::new(stream), permit, settings.read_timeout).into()
+        });
         Ok(Answer { response, attempts })
     }
 
@@ -194,11 +207,10 @@ impl<C: Connect> Client<C> {
             let copy = Replay::of_any(&request);
             let mut failed = match session.sender.try_send_request(request).await {
                 Ok(response) => {
-                    return Ok(Multiplexed {
-                        response,
-                        stream: Stream { _place: place },
-                        attempts,
-                    });
+                    let (head, incoming) = response.into_parts();
+                    let stream = Stream { incoming, _place: place };
+                    let response = Response::from_parts(head, ());
+                    return Ok(Multiplexed { response, stream, attempts });
                 }
                 Err(failed) => failed,
             };
@@ -210,7 +222,7 @@ impl<C: Connect> Client<C> {
             let again = unsent.or_else(|| copy.map(Into::into));
             match again {
                 Some(again) if may_go_again && tries < ATTEMPTS_MAX => request = again,
-                _ => return Err(sorted(target, failed.into_error())),
+                _ => return Err(sorted(failed.into_error())),
             }
             tries += 1;
             if was_sent {
@@ -237,7 +249,7 @@ impl<C: Connect> Client<C> {
         let opened = async {
             let stream = self.connected(target).await?;
             let opened = Session::open(stream, target.settings()).await;
-            opened.map_err(|error| sorted(target, error))
+            opened.map_err(sorted)
         };
         let opened = opened.await.inspect_err(|_| {
             slot.failures.fetch_add(1, Ordering::Relaxed);
@@ -245,6 +257,18 @@ impl<C: Connect> Client<C> {
         let session = opened?;
         *current = Some(session.clone());
         Ok(session)
+    }
+}
+
+/// Sorts what the library of HTTP/2 says.
+fn sorted(error: hyper::Error) -> CallFailed {
+    if let Some(refused) = BodyRefused::find(&error) {
+        return CallFailed::BodyRefused(refused);
+    }
+    if error.is_user() {
+        CallFailed::BodyBroken(error.into())
+    } else {
+        CallFailed::Broken(error.into())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! All cores share one [`Target`]; connections are per core (`client`).
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use http::HeaderValue;
 use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 
 use crate::permit::{Permit, Permits};
+use crate::upstream::condition::{Condition, FailureRules};
 use crate::upstream::transport::{Protocol, ServiceTls};
 
 /// How long a service may take, and how much. Each bound stands in the configuration.
@@ -38,6 +40,8 @@ pub struct TargetSettings {
     pub tls: Option<ServiceTls>,
     /// Calls that share one connection of HTTP/2.
     pub h2_streams_max: u32,
+    /// What failures lead to.
+    pub failures: FailureRules,
 }
 
 /// A service's address that cannot be used.
@@ -69,6 +73,9 @@ pub struct Target {
     /// The UNIX socket in place of host and port.
     socket: Option<Arc<Path>>,
     host_header: HeaderValue,
+    /// Which of its host's addresses this target is; `None`: whichever answers.
+    address: Option<SocketAddr>,
+    condition: Condition,
     settings: TargetSettings,
     requests: Arc<Permits>,
     connections_opened: AtomicU64,
@@ -130,6 +137,8 @@ impl Target {
             authority,
             socket,
             host_header,
+            address: None,
+            condition: Condition::new(&settings.failures),
             requests: Permits::new(settings.requests_in_flight_max),
             settings,
             connections_opened: AtomicU64::new(0),
@@ -147,6 +156,12 @@ impl Target {
     #[must_use]
     pub const fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// The scheme of its URLs.
+    #[must_use]
+    pub const fn scheme(&self) -> &Scheme {
+        &self.scheme
     }
 
     /// The host to connect to: a name or an address, without an IPv6 address's brackets.
@@ -176,6 +191,65 @@ impl Target {
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(path);
         Uri::from_parts(parts).unwrap_or_default()
+    }
+
+    /// The same at one of its host's addresses, with a condition of its own.
+    pub(super) fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            scheme: self.scheme.clone(),
+            authority: self.authority.clone(),
+            socket: self.socket.clone(),
+            host_header: self.host_header.clone(),
+            address: Some(address),
+            condition: Condition::new(&self.settings.failures),
+            requests: Permits::new(self.settings.requests_in_flight_max),
+            settings: self.settings.clone(),
+            connections_opened: AtomicU64::new(0),
+            requests_replayed: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the other was made from the same configuration.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.scheme == other.scheme
+            && self.authority == other.authority
+            && self.socket == other.socket
+            && self.settings == other.settings
+    }
+
+    /// The address to connect to, where its host has been looked up already.
+    #[must_use]
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Whether its host is a name that may have several addresses, and others tomorrow. Not
+    /// `localhost`: its two addresses are one machine, and often only one of them listens.
+    pub(super) fn has_name(&self) -> bool {
+        let is_local = self.host().eq_ignore_ascii_case("localhost");
+        !is_local && self.host().parse::<IpAddr>().is_err()
+    }
+
+    /// What logs and metrics call it: its address or socket, or host and port as they are written.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match (self.address, &self.socket) {
+            (Some(address), _) => address.to_string(),
+            (None, Some(socket)) => format!("unix:{}", socket.display()),
+            (None, None) => self.authority().to_owned(),
+        }
+    }
+
+    /// How it does.
+    pub(super) const fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// Whether as many requests as allowed are in flight.
+    pub(super) fn is_full(&self) -> bool {
+        self.requests.taken() >= self.requests.max()
     }
 
     /// What it may take.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::upstream::{Client, Connect, Protocol, Target, TargetSettings};
+use crate::upstream::{Client, Connect, FailureRules, Protocol, Target, TargetSettings};
 
 /// Settings in which each time-out differs from all others.
 pub(crate) fn settings() -> TargetSettings {
@@ -26,6 +26,7 @@ pub(crate) fn settings() -> TargetSettings {
         protocol: Protocol::Http1,
         tls: None,
         h2_streams_max: 8,
+        failures: FailureRules::default(),
     }
 }
 

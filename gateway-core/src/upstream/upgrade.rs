@@ -11,12 +11,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use http::{Request, response};
+use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::upstream::client::{Answer, Client, answered, prepared, sorted};
+use crate::upstream::client::{Answer, Client, answered, prepared};
 use crate::upstream::connect::Connect;
 use crate::upstream::failed::CallFailed;
 use crate::upstream::target::Target;
@@ -28,24 +28,17 @@ pub trait ServiceIo: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<I: AsyncRead + AsyncWrite + Unpin + Send> ServiceIo for I {}
 
 /// What asking for an upgrade came to.
-pub enum Upgraded {
-    /// The connection is the caller's.
-    Switched {
-        /// The head of the 101.
-        head: response::Parts,
-        /// The connection, from the byte behind that head.
-        io: Box<dyn ServiceIo>,
-    },
-    /// The service answered in HTTP.
-    Answered(Answer),
+pub struct Upgraded {
+    /// The 101, or whatever else the service answered.
+    pub answer: Answer,
+    /// After a 101 the connection, from the byte behind its head: it is the caller's now.
+    pub io: Option<Box<dyn ServiceIo>>,
 }
 
 impl fmt::Debug for Upgraded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Switched { head, .. } => f.debug_tuple("Switched").field(head).finish(),
-            Self::Answered(answer) => f.debug_tuple("Answered").field(answer).finish(),
-        }
+        let mut shown = f.debug_struct("Upgraded");
+        shown.field("answer", &self.answer).field("has_switched", &self.io.is_some()).finish()
     }
 }
 
@@ -72,15 +65,19 @@ impl<C: Connect> Client<C> {
         let home = self.home(target);
         let switched = timeout(limit, async {
             let wire = self.open(target, &home).await?;
-            wire.switch(request).await.map_err(|error| sorted(target, error))
+            wire.switch(request).await.map_err(CallFailed::of_connection)
         });
-        Ok(match switched.await.map_err(|_| CallFailed::ResponseTimedOut(limit))?? {
-            Switched::To(head, io) => Upgraded::Switched { head, io: Box::new(io) },
-            Switched::Not(response, wire) => {
-                let response = answered(response, wire, permit, settings.read_timeout).await;
-                Upgraded::Answered(Answer { response, attempts: 1 })
-            }
-        })
+        let (response, io) =
+            match switched.await.map_err(|_| CallFailed::ResponseTimedOut(limit))?? {
+                Switched::To(head, io) => {
+                    let io: Box<dyn ServiceIo> = Box::new(io);
+                    (Response::from_parts(head, Body::empty()), Some(io))
+                }
+                Switched::Not(response, wire) => {
+                    (answered(response, wire, permit, settings.read_timeout), None)
+                }
+            };
+        Ok(Upgraded { answer: Answer { response, attempts: 1 }, io })
     }
 }
 

@@ -1,39 +1,31 @@
-//! One HTTP/1.1 connection to a service, driven by whoever uses it.
+//! One connection to a service, and where it goes when nobody uses it.
 //!
-//! No task stands behind it: the call that sends a request over it, and then the answer's body,
-//! move its bytes. When the answer has ended it goes home, to be used again. An unused connection
-//! is not watched: one that has died is found out when it is taken out, or at the latest when it
-//! is to send, and then gives the request back.
+//! When an answer has ended its connection goes home, to be used again. An unused connection is not
+//! watched: one that has died is found out when it is to send, and then gives the request back.
 //!
 //! Invariants
 //! - It carries one request at a time, and goes home only when it is ready for the next.
 //! - Whoever drops it hangs up.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode, response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::body::{Body, Drive};
+use crate::body::{Body, BodyError, Carry};
+use crate::upstream::http1::{Connection, Failed, NotSent};
 use crate::upstream::multiplexed::Slot;
-use crate::upstream::stream::ServiceStream;
 use crate::upstream::target::TargetSettings;
 use crate::upstream::upgrade::Rewound;
 
 /// A connection.
 pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    sender: http1::SendRequest<Body>,
-    /// `None` once it is over.
-    connection: Option<http1::Connection<TokioIo<ServiceStream<S>>, Body>>,
+    connection: Connection<S>,
     home: Weak<Home<S>>,
 }
 
@@ -42,7 +34,7 @@ pub(super) enum Switched<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// It is the caller's, after this head.
     To(response::Parts, Rewound<S>),
     /// There is an answer like any other.
-    Not(Response<Incoming>, Box<Wire<S>>),
+    Not(Response<()>, Box<Wire<S>>),
 }
 
 /// The unused connections to one target, the latest last.
@@ -67,20 +59,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last, if one is still good.
-    pub(super) fn take(&self, context: &mut Context<'_>) -> Option<Box<Wire<S>>> {
-        loop {
-            let (since, mut wire) = self.unused().pop()?;
-            // Whoever is older than the last one is too old as well.
-            if since.elapsed() >= self.settings.idle_timeout {
-                self.unused().clear();
-                return None;
-            }
-            // Reads what has come in the meantime: an end, or bytes that nobody asked for.
-            if wire.poll_drive(context).is_pending() && wire.sender.is_ready() {
-                return Some(wire);
-            }
+    /// The connection that was used last.
+    pub(super) fn take(&self) -> Option<Box<Wire<S>>> {
+        let mut unused = self.unused();
+        let (since, wire) = unused.pop()?;
+        // Whoever is older than the last one is too old as well.
+        if since.elapsed() >= self.settings.idle_timeout {
+            unused.clear();
+            return None;
         }
+        Some(wire)
     }
 
     fn put(&self, wire: Box<Wire<S>>) {
@@ -108,17 +96,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
-    /// Makes ready for HTTP what has just been opened.
-    pub(super) async fn open(
-        stream: S,
-        home: &Arc<Home<S>>,
-        head_size_max: usize,
-    ) -> Result<Box<Self>, hyper::Error> {
-        let io = TokioIo::new(ServiceStream::new(stream));
-        let mut builder = http1::Builder::new();
-        let (sender, connection) = builder.max_buf_size(head_size_max).handshake(io).await?;
-        let (connection, home) = (Some(connection), Arc::downgrade(home));
-        Ok(Box::new(Self { sender, connection, home }))
+    /// What has just been opened.
+    pub(super) fn new(stream: S, home: &Arc<Home<S>>, head_size_max: usize) -> Box<Self> {
+        let connection = Connection::new(stream, head_size_max);
+        Box::new(Self { connection, home: Arc::downgrade(home) })
     }
 
     /// Sends a request and waits for the head of its answer. A request of which nothing was sent
@@ -126,80 +107,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     pub(super) async fn send(
         &mut self,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        poll_fn(|context| {
-            // Twice: what the connection brings is there at once. One that is over is dropped
-            // before: that alone gives back a request which it had queued and never sent.
-            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                return Poll::Ready(answer);
-            }
-            let _over = self.poll_drive(context);
-            answer.as_mut().poll(context)
-        })
-        .await
+    ) -> Result<Response<()>, Box<NotSent>> {
+        self.connection.send(request).await
     }
 
     /// Sends a request that asks for the bare connection.
     pub(super) async fn switch(
         mut self: Box<Self>,
         request: Request<Body>,
-    ) -> Result<Switched<S>, hyper::Error> {
-        let mut answer = pin!(self.sender.send_request(request));
-        let mut connection = self.connection.take();
-        // HTTP's end is not the connection's: it is what was asked for.
-        let mut is_over = false;
-        let mut drive = |context: &mut Context<'_>| {
-            if let (Some(connection), false) = (&mut connection, is_over) {
-                is_over = connection.poll_without_shutdown(context).is_ready();
-            }
-            is_over
-        };
-        let response = poll_fn(|context| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                return Poll::Ready(answer);
-            }
-            drive(context);
-            answer.as_mut().poll(context)
-        })
-        .await?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let let_go = |context: &mut Context<'_>| {
-                if drive(context) { Poll::Ready(()) } else { Poll::Pending }
-            };
-            poll_fn(let_go).await;
-            if let Some(parts) = connection.map(http1::Connection::into_parts) {
-                let io = parts.io.into_inner().into_inner();
-                let (head, _) = response.into_parts();
-                return Ok(Switched::To(head, Rewound::new(parts.read_buf, io)));
-            }
+    ) -> Result<Switched<S>, Failed> {
+        let sent = self.connection.send_upgrade(request).await;
+        let response = sent.map_err(|not_sent| not_sent.failed)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Switched::Not(response, self));
         }
-        self.connection = connection.filter(|_| !is_over);
-        Ok(Switched::Not(response, self))
-    }
-
-    /// Home, now that the answer has ended; or hangs up where it is not ready for another.
-    pub(super) fn go_home(mut self: Box<Self>, context: &mut Context<'_>) {
-        let is_good = self.poll_drive(context).is_pending() && self.sender.is_ready();
-        if let (true, Some(home)) = (is_good, self.home.upgrade()) {
-            home.put(self);
-        }
+        let (io, read) = self.connection.into_parts();
+        Ok(Switched::To(response.into_parts().0, Rewound::new(read, io)))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Wire<S> {
-    fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Some(connection) = &mut self.connection
-            && Pin::new(connection).poll(context).is_pending()
-        {
-            return Poll::Pending;
-        }
-        self.connection = None;
-        Poll::Ready(())
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carry for Wire<S> {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.connection.poll_frame(context)
     }
 
-    fn release(self: Box<Self>, context: &mut Context<'_>) {
-        self.go_home(context);
+    fn is_end(&self) -> bool {
+        self.connection.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.connection.size_hint()
+    }
+
+    /// Home; or hangs up where it is not ready for another request.
+    fn release(self: Box<Self>) {
+        if self.connection.is_ready()
+            && let Some(home) = self.home.upgrade()
+        {
+            home.put(self);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+use super::gate::{Decide, Maintenance};
 use crate::units::{Duration, Rate};
 
 /// `[policy]`
@@ -16,6 +17,14 @@ pub struct Policy {
     pub deadline: Duration,
     /// Limits of every route; those of services and routes are added to them.
     pub limits: Vec<String>,
+    /// What must hold of every identified caller.
+    pub require: Option<String>,
+    /// The service that decides whether requests may go on.
+    pub decide: Option<Decide>,
+    /// Whether everything is closed for now.
+    pub maintenance: Option<Maintenance>,
+    /// Hosts that redirects may lead to, beside the gateway's own.
+    pub redirect_hosts: Vec<String>,
 }
 
 /// `[rate_limit]`: bounds of all limits together.

@@ -4,6 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Scheme;
+use super::gate::{Canary, Decide, Maintenance};
+use super::targets::{
+    Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
+};
 use crate::units::{ByteSize, Duration};
 use crate::{Secret, TextFile};
 
@@ -21,7 +25,7 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Connections to one service that each core keeps for reuse.
     pub idle_connections_max: usize,
-    /// Requests in flight to one service, all cores together.
+    /// Requests in flight to one target, all cores together.
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: u32,
     /// Longest silence of a stream: between two events, or on a WebSocket in both directions.
@@ -36,6 +40,16 @@ pub struct Upstream {
     pub head_size_max: ByteSize,
     /// Longest body of an answer, where the gateway must hold it whole.
     pub body_size_max: ByteSize,
+    /// How the targets of a service take turns.
+    pub balance: Balance,
+    /// How often the names of targets are looked up again.
+    pub resolve_interval: Duration,
+    /// When a target's breaker refuses calls.
+    pub breaker: Breaker,
+    /// When a target leaves the balance for a while.
+    pub ejection: Ejection,
+    /// What holds for every check that says nothing else.
+    pub health: Health,
 }
 
 /// `[services.*]`
@@ -43,15 +57,37 @@ pub struct Upstream {
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// Where it is: scheme, host and port, or a UNIX socket.
-    pub url: String,
+    pub url: Option<String>,
+    /// Where it is, several times; stands in for `url`.
+    #[serde(default)]
+    pub targets: Vec<Target>,
     /// What it speaks; HTTP/1.1 unless set.
     pub protocol: Option<ServiceProtocol>,
     /// How connections to it are encrypted.
     pub tls: Option<ServiceTls>,
+    /// A mesh's sidecar balances, retries and breaks: the gateway does none of it.
+    #[serde(default)]
+    pub mesh: bool,
+    /// As in [`Upstream`].
+    pub balance: Option<Balance>,
+    /// As in [`Upstream`].
+    pub breaker: Option<BreakerOverride>,
+    /// As in [`Upstream`].
+    pub ejection: Option<EjectionOverride>,
+    /// How its targets are checked; without it they are not.
+    pub health: Option<HealthCheck>,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<Secret>,
     /// How callers of its routes prove who they are.
     pub scheme: Option<Scheme>,
+    /// What must hold of callers of its routes, beside what the policy requires.
+    pub require: Option<String>,
+    /// The service that decides whether requests to its routes may go on.
+    pub decide: Option<Decide>,
+    /// Whether its routes are closed for now.
+    pub maintenance: Option<Maintenance>,
+    /// The service that some of its routes' requests go to.
+    pub canary: Option<Canary>,
     /// Limits of its routes, added to the inherited ones.
     #[serde(default)]
     pub limits: Vec<String>,

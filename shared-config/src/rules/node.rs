@@ -42,6 +42,12 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// What is in a list; of anything else, nothing.
+    pub(super) fn elements(&self) -> impl Iterator<Item = Self> {
+        let elements = self.value.and_then(Value::as_array).into_iter().flatten().enumerate();
+        elements.map(|(index, value)| self.below(&index.to_string(), Some(value)))
+    }
+
     /// The text that stands here.
     pub(super) fn text(&self) -> Option<&'a str> {
         self.value.and_then(Value::as_str)
@@ -50,6 +56,21 @@ impl<'a> Node<'a> {
     /// The text that stands here, as what it is read as.
     pub(super) fn parsed<T: FromStr>(&self) -> Option<T> {
         self.text()?.parse().ok()
+    }
+
+    /// What stands here.
+    pub(super) const fn value(&self) -> Option<&'a Value> {
+        self.value
+    }
+
+    /// The whole number below this place with that key.
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        self.value?.get(key)?.as_u64()
+    }
+
+    /// The whole number that stands here.
+    pub(super) fn integer(&self) -> Option<u64> {
+        self.value.and_then(Value::as_u64)
     }
 
     /// Whether `true` stands here.

@@ -5,28 +5,42 @@ use super::{Node, Report};
 pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
     for (_, service) in root.get("services").entries() {
         encryption(&service, report);
-        let url = service.get("url");
-        match url.text().map(origin_fault) {
-            Some(Some(Fault::Credentials)) => report.add_without_value(&url, CREDENTIALS),
-            Some(Some(Fault::Shape)) => report.add(
-                &url,
-                "must be http:// or https://, a host and perhaps a port, and nothing after it; or \
-                 unix: and the path of a socket",
-            ),
-            Some(None) | None => {}
-        }
+        check_origin(&service.get("url"), report);
+    }
+}
+
+/// A URL that names a server and nothing else.
+pub(super) fn check_origin(url: &Node<'_>, report: &mut Report<'_>) {
+    match url.text().map(origin_fault) {
+        Some(Some(Fault::Credentials)) => report.add_without_value(url, CREDENTIALS),
+        Some(Some(Fault::Shape)) => report.add(
+            url,
+            "must be http:// or https://, a host and perhaps a port, and nothing after it; or \
+             unix: and the path of a socket",
+        ),
+        Some(None) | None => {}
     }
 }
 
 /// Encryption is said twice, by the scheme and by who is believed, and both must be there.
 fn encryption(service: &Node<'_>, report: &mut Report<'_>) {
-    let (url, tls) = (service.get("url"), service.get("tls"));
-    let is_https = url.text().is_some_and(|url| url.starts_with("https://"));
-    if is_https && !tls.is_written() {
-        report.add(&url, "needs `tls.ca`: the authorities that are believed, in PEM");
-    }
-    if !is_https && tls.is_written() {
+    let tls = service.get("tls");
+    let targets = service.get("targets");
+    let targets = targets.elements().map(|target| target.get("url"));
+    let urls = std::iter::once(service.get("url")).chain(targets);
+    let is_https = |url: &Node<'_>| url.text().is_some_and(|url| url.starts_with("https://"));
+    let (encrypted, plain): (Vec<_>, Vec<_>) =
+        urls.filter(|url| url.text().is_some()).partition(is_https);
+    if !tls.is_written() {
+        for url in &encrypted {
+            report.add(url, "needs `tls.ca`: the authorities that are believed, in PEM");
+        }
+    } else if encrypted.is_empty() {
         report.add(&tls, "needs a `url` with https://");
+    } else {
+        for url in &plain {
+            report.add(url, "must be https:// like the others: `tls` holds for all targets");
+        }
     }
     let (certificate, key) = (tls.get("certificate"), tls.get("key"));
     for (one, other, name) in [(&certificate, &key, "key"), (&key, &certificate, "certificate")] {

@@ -43,6 +43,19 @@ pub(crate) fn resolve(
     secrets
 }
 
+/// The files that the secrets of a configuration stand in, as it names them.
+pub(crate) fn files(merged: &Merged) -> Vec<String> {
+    let mut files = Vec::new();
+    schema::walk(&merged.value, &merged.schema, &mut Vec::new(), &mut |value, schema, _| {
+        if let (true, Some(Reference::File(name))) =
+            (schema::is_secret(schema), Reference::of(value))
+        {
+            files.push(name.to_owned());
+        }
+    });
+    files
+}
+
 /// Where a secret stands.
 enum Reference<'a> {
     Variable(&'a str),
@@ -75,4 +88,9 @@ impl<'a> Reference<'a> {
             Err(why) => Err(format!("is due in {place}, which {why}")),
         }
     }
+}
+
+/// A file's text, as it stands in for a secret.
+pub(crate) fn read_file(sources: &Sources, name: &str) -> Result<String, String> {
+    sources.read_text(name, FILE_SIZE_MAX)
 }

@@ -42,10 +42,11 @@ impl Configuration {
         }
         let pepper = Pepper::build(pepper.as_bytes())?;
         let (keys, records) = issue(&pepper, &KeyPrefix::parse("plk")?);
-        for file in ["platform.toml", "web-bff.toml", "mobile-bff.toml", "partner-gateway.toml"] {
-            copy(&repository().join("config").join(file), &directory.join(file))?;
-        }
-        for gateway in DemoGateway::ALL {
+        let config = repository().join("config");
+        copy(&config.join("platform.toml"), &directory.join("platform.toml"))?;
+        for &gateway in layout.gateways() {
+            let own = directory.join(format!("{}.toml", gateway.name()));
+            copy(&config.join(gateway.file()), &own)?;
             let mut layer = layer(*layout, gateway);
             if gateway == DemoGateway::Partner {
                 layer.push_str(&records);
@@ -71,7 +72,7 @@ fn layer(layout: Layout, gateway: DemoGateway) -> String {
         let (name, url) = (service.name(), layout.service_url(service));
         let _ = write!(text, "\n[services.{name}]\nurl = \"{url}\"\n");
     }
-    if gateway == DemoGateway::Mobile {
+    if gateway.takes_tokens() {
         let url = layout.service_url(Service::User);
         let _ = write!(
             text,

@@ -19,7 +19,7 @@ pub(super) fn print_json(layout: &Layout, credentials: &Credentials) {
         .map(|&service| (service.name().to_owned(), layout.service_url(service).into()))
         .collect();
     let tokens = credentials.tokens.as_ref();
-    let line = json!({
+    let mut line = json!({
         "web": {
             "url": web, "admin": web_admin,
             "email": credentials.email, "password": credentials.password,
@@ -32,6 +32,10 @@ pub(super) fn print_json(layout: &Layout, credentials: &Credentials) {
         "partner": { "url": partner, "admin": partner_admin, "keys": credentials.keys },
         "services": services,
     });
+    if layout.gateways().contains(&DemoGateway::Edge) {
+        let (url, admin) = urls(DemoGateway::Edge);
+        line["edge"] = json!({ "url": url, "admin": admin });
+    }
     println!("{line}");
 }
 
@@ -47,7 +51,9 @@ pub(super) fn print(layout: &Layout, credentials: &Credentials, without: &[Strin
         layout.url(DemoGateway::Web)
     );
     variables(&mut page, layout, credentials);
-    for (heading, lines) in sections() {
+    let edge = ("The other pattern: one gateway for all consumers", EDGE);
+    let has_edge = layout.gateways().contains(&DemoGateway::Edge);
+    for (heading, lines) in sections().into_iter().chain(has_edge.then_some(edge)) {
         let _ = write!(page, "\n# {heading}\n");
         for (words, line) in lines {
             let _ = write!(page, "# {words}\n{line}\n");
@@ -74,6 +80,9 @@ fn variables(page: &mut String, layout: &Layout, credentials: &Credentials) {
     set("WEB", &url(DemoGateway::Web));
     set("MOBILE", &url(DemoGateway::Mobile));
     set("PARTNER", &url(DemoGateway::Partner));
+    if layout.gateways().contains(&DemoGateway::Edge) {
+        set("EDGE", &url(DemoGateway::Edge));
+    }
     set("ADMIN", &layout.admin_url(DemoGateway::Mobile));
     for service in Service::ALL {
         let name = service.name().replace('-', "_").to_uppercase();
@@ -245,6 +254,18 @@ const REFUSED: Lines = &[
         "a foreign page's preflight: 403",
         r#"curl -si -X OPTIONS "$WEB/api/links" -H 'Origin: https://evil.example' -H 'Access-Control-Request-Method: GET'"#,
     ),
+];
+
+/// `cargo demo -- --edge`
+const EDGE: Lines = &[
+    (
+        "log in: the credential for everything else",
+        r#"curl -s "$EDGE/auth/login" -H 'Content-Type: application/json' -d "{\"email\":\"$EMAIL\",\"password\":\"$PASSWORD\"}""#,
+    ),
+    ("one link", r#"curl -si "$EDGE/links/x7Kp2" -H "Authorization: Bearer $TOKEN""#),
+    ("its clicks", r#"curl -s "$EDGE/analytics/links/x7Kp2" -H "Authorization: Bearer $TOKEN""#),
+    ("what is used", r#"curl -s "$EDGE/billing/usage" -H "Authorization: Bearer $TOKEN""#),
+    ("nothing else is exposed: 404", r#"curl -si "$EDGE/links" -H "Authorization: Bearer $TOKEN""#),
 ];
 
 const OPERATOR: Lines = &[

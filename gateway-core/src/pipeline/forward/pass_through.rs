@@ -17,6 +17,7 @@ use crate::exchange::{Exchange, Step};
 use crate::pipeline::Worker;
 use crate::pipeline::calls::{self, CallContext};
 use crate::pipeline::forward::DeadlineExceeded;
+use crate::routing::canary::Canary;
 use crate::security_headers;
 use crate::site::{Proxy, Service, Site};
 use crate::transform::Values;
@@ -30,7 +31,8 @@ pub(super) async fn pass_through(
     exchange: &mut Exchange,
     body: Body,
 ) -> Result<Response<Body>, Refused> {
-    let service = site.service(proxy.service)?;
+    let canary = canary_of(proxy, exchange);
+    let service = site.service(canary.map_or(proxy.service, |canary| canary.service))?;
     exchange.steps.take(Step::TransformRequest);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let request = timeout(time_left, request(site, proxy, exchange, body));
@@ -42,17 +44,19 @@ pub(super) async fn pass_through(
     let started = worker.core.clock.now();
     let answer = calls::call(worker, site, service, &context, request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
-    exchange.record.attempts = match &answer {
-        Ok(answer) => answer.attempts,
-        Err(CallFailed::Busy(_)) => 0,
-        Err(_) => 1,
-    };
+    exchange.record.attempts = attempts(answer.as_ref());
     let answer = answer?;
 
     exchange.steps.take(Step::TransformResponse);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let response = timeout(time_left, response(site, proxy, service, answer));
-    let response = response.await.unwrap_or_else(|_| Err(DeadlineExceeded.into()));
+    let mut response = response.await.unwrap_or_else(|_| Err(DeadlineExceeded.into()));
+    if let Some(name) = proxy.canary.as_ref().and_then(|canary| canary.header())
+        && let Ok(response) = &mut response
+    {
+        // What it says is part of what was asked.
+        response.headers_mut().append(header::VARY, HeaderValue::from(name.clone()));
+    }
     let idle_timeout = proxy.stream_idle_timeout;
     let response = response
         .map(|response| events::enter(response, &worker.core.streams, exchange, idle_timeout));
@@ -61,6 +65,22 @@ pub(super) async fn pass_through(
         exchange.record.upstream = worker.core.clock.now().since(started);
     }
     response
+}
+
+/// How often the service was asked.
+pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
+    match outcome {
+        Ok(answer) => answer.attempts,
+        Err(CallFailed::Busy(_) | CallFailed::Unavailable(_)) => 0,
+        Err(_) => 1,
+    }
+}
+
+/// The canary of the route, where this request goes there.
+fn canary_of<'a>(proxy: &'a Proxy, exchange: &Exchange) -> Option<&'a Canary> {
+    let canary = proxy.canary.as_deref()?;
+    let principal = exchange.principal.as_deref();
+    canary.takes(&exchange.head.headers, principal, exchange.client).then_some(canary)
 }
 
 /// Step 9: the request as the service wants it. Credentials stay with the gateway.
@@ -147,7 +167,7 @@ pub(super) fn clean(site: &Site, proxy: &Proxy, service: &Service, headers: &mut
     }
     // What a service knows of how to log in holds between it and the gateway.
     headers.remove(header::WWW_AUTHENTICATE);
-    place::translate(headers, proxy, &service.target);
+    place::translate(headers, proxy, &service.targets);
     // Cookies are between the browser and the gateway.
     headers.remove(header::SET_COOKIE);
 }

@@ -65,15 +65,13 @@ pub(super) async fn upgrade(
     let started = worker.core.clock.now();
     let upgraded = calls::upgrade(worker, site, service, &context, request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
-    exchange.record.attempts = u32::from(!matches!(upgraded, Err(CallFailed::Busy(_))));
-    let (head, io) = match upgraded? {
-        Upgraded::Switched { head, io } => (head, io),
-        Upgraded::Answered(answer) => {
-            exchange.steps.take(Step::TransformResponse);
-            return pass_through::response(site, proxy, service, answer).await;
-        }
-    };
+    exchange.record.attempts = pass_through::attempts(upgraded.as_ref().map(|it| &it.answer));
+    let Upgraded { answer, io } = upgraded?;
     exchange.steps.take(Step::TransformResponse);
+    let Some(io) = io else {
+        return pass_through::response(site, proxy, service, answer).await;
+    };
+    let (head, _) = answer.response.into_parts();
     let accept = head.headers.get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
     if accept != Some(accept_of(&key).as_bytes())
         || !lists(&head.headers, &header::UPGRADE, "websocket")

@@ -1,6 +1,7 @@
 //! `[limits.*]`, and which of them a route has.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::site::limits::{Limit, LimitKey, Rated, Rates};
 /// The limits of one step that are charged together, at the most.
 const CHARGED_TOGETHER_MAX: usize = 8;
 
+/// A route's section and its name there.
+type RouteName<'a> = (&'a str, &'a str);
+
 /// The limits by name.
 pub(super) struct Limits<'a> {
     named: BTreeMap<&'a str, Compiled>,
@@ -23,6 +27,8 @@ pub(super) struct Limits<'a> {
 
 struct Compiled {
     name: Arc<str>,
+    /// Of its name and its definition: the same limit keeps its buckets over a reload, and one
+    /// that has changed begins with full ones.
     id: u64,
     key: LimitKey,
     scope: LimitScope,
@@ -33,8 +39,8 @@ impl<'a> Limits<'a> {
     pub(super) fn compile(report: &mut Report<'a>, metrics: &'a Metrics) -> Self {
         let default_tier = &report.platform().identity.default_tier;
         let mut named = BTreeMap::new();
-        for (id, (name, limit)) in (0_u64..).zip(&report.platform().limits) {
-            if let Some(compiled) = compile_one(report, id, name, limit, default_tier) {
+        for (name, limit) in &report.platform().limits {
+            if let Some(compiled) = compile_one(report, name, limit, default_tier) {
                 named.insert(name.as_str(), compiled);
             }
         }
@@ -46,7 +52,7 @@ impl<'a> Limits<'a> {
     pub(super) fn of_route<'n>(
         &self,
         names: impl IntoIterator<Item = &'n String>,
-        route: usize,
+        route: RouteName<'_>,
     ) -> Result<(Vec<Limit>, Vec<Limit>), String> {
         let mut limits: Vec<Limit> = Vec::new();
         for name in names {
@@ -71,22 +77,18 @@ impl<'a> Limits<'a> {
         by_address.map(|compiled| self.made(compiled, None)).collect()
     }
 
-    fn made(&self, compiled: &Compiled, route: Option<usize>) -> Limit {
+    fn made(&self, compiled: &Compiled, route: Option<RouteName<'_>>) -> Limit {
         // One bucket for all routes, or one for each: the route is part of the limit's id.
-        let place = match compiled.scope {
-            LimitScope::Shared => 0,
-            LimitScope::Route => {
-                route.and_then(|route| u64::try_from(route).ok()).map_or(u64::MAX >> 32, |n| n + 1)
-            }
+        let id = match compiled.scope {
+            LimitScope::Shared => compiled.id,
+            LimitScope::Route => hash(&(compiled.id, route)),
         };
-        let id = (place << 32) | compiled.id;
         Limit::new(&compiled.name, id, compiled.key, compiled.rates.clone(), self.metrics)
     }
 }
 
 fn compile_one(
     report: &mut Report<'_>,
-    id: u64,
     name: &str,
     limit: &platform::Limit,
     default_tier: &str,
@@ -113,7 +115,8 @@ fn compile_one(
     };
     Some(Compiled {
         name: name.into(),
-        id,
+        // Whatever is written about it, in one text.
+        id: hash(&(name, format!("{limit:?}"))),
         key: match limit.key {
             platform::LimitKey::Consumer => LimitKey::Consumer,
             platform::LimitKey::Address => LimitKey::Address,
@@ -122,6 +125,13 @@ fn compile_one(
         scope: limit.scope,
         rates: Rates { default: rate?, by_tier: by_tier.into() },
     })
+}
+
+/// The same in every site of a process. Names are the operator's: nobody looks for two of one hash.
+fn hash(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn quota(rate: Rate, burst: Option<u32>) -> Result<Quota, String> {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use shared_config::platform::{self, ServiceProtocol};
 use shared_config::units::Duration;
 
+use super::gate::{self, Gates};
 use super::limits::Limits;
-use super::{Report, views};
+use super::{Report, constant, views};
 use crate::endpoint::Endpoints;
 use crate::principal::{IdentityText, Scheme};
 use crate::routing::{Pattern, RouteTable};
 use crate::site::limits::LimitKey;
-use crate::site::{Action, Limit, LocalEndpoint, Proxy, Route, RouteMetrics};
+use crate::site::{Action, Gate, Limit, LocalEndpoint, Proxy, Route, RouteMetrics};
 use crate::transform::InvalidTransform;
 use crate::transform::header_edits::HeaderRules;
 use crate::transform::request::{RequestRules, RequestTransform};
@@ -24,6 +25,7 @@ pub(super) struct Routes<'r, 'a> {
     pub(super) endpoints: &'r Endpoints,
     /// Headers that no route may edit.
     pub(super) reserved: &'r [&'r str],
+    pub(super) gates: Gates,
     pub(super) found: Vec<Found>,
 }
 
@@ -84,14 +86,16 @@ impl<'a> Routes<'_, 'a> {
             return;
         };
         let service = route.service.as_ref().and_then(|name| platform.services.get(name));
-        let action = match &route.local {
-            Some(local) => self.local(name, local, &pattern),
-            None => self.proxy(name, route, &pattern),
+        let action = match (&route.local, &route.service) {
+            (Some(local), _) => self.local(name, local, &pattern),
+            (None, Some(_)) => self.proxy(name, route, &pattern),
+            (None, None) => constant::compile(self.report, name, route, &pattern),
         };
+        let gate = self.gate(name, route, &pattern);
         let access = access(platform, name, route, service);
         let scopes = self.scopes(name, &route.scopes);
-        let (Some(action), Some(scopes), Some((by_address, by_consumer))) =
-            (action, scopes, self.limits_of(&access))
+        let (Some(action), Some(gate), Some(scopes), Some((by_address, by_consumer))) =
+            (action, gate, scopes, self.limits_of(&access))
         else {
             return;
         };
@@ -99,6 +103,7 @@ impl<'a> Routes<'_, 'a> {
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         let compiled = Route {
             name: name.into(),
+            template: pattern.path().into(),
             scheme: scheme(&access),
             scopes,
             limits_by_address: by_address,
@@ -106,11 +111,23 @@ impl<'a> Routes<'_, 'a> {
             deadline: deadline.unwrap_or(platform.policy.deadline).get(),
             body_size_max: body_size_max.bytes(),
             upload_idle_timeout: route.upload_idle_timeout.map(Duration::get),
+            gate,
             action,
             metrics: Arc::new(RouteMetrics::new(name)),
         };
         let path = ["routes", name, "match"].map(str::to_owned);
         self.found.push(Found { route: compiled, pattern, path });
+    }
+
+    fn gate(&mut self, name: &str, route: &platform::Route, pattern: &Pattern) -> Option<Gate> {
+        if is_constant(route) {
+            return Some(Gate::default());
+        }
+        let levels = gate::of_route(self.report.platform(), name, route);
+        let (is_public, params) = (route.public.is_some(), pattern.parameters());
+        let gate = self.gates.compile(self.report, &levels, is_public, params);
+        let body_schema = gate::body_schema(self.report, name, route);
+        Some(Gate { body_schema: body_schema?, ..gate? })
     }
 
     /// The pattern at a key, behind the gateway's prefix.
@@ -133,7 +150,7 @@ impl<'a> Routes<'_, 'a> {
         let inherited =
             if access.is_unlimited { &[][..] } else { access.inherited_limits.as_slice() };
         let names = inherited.iter().copied().chain(access.own_limits);
-        let limits = self.limits.of_route(names, self.found.len());
+        let limits = self.limits.of_route(names, (access.section, access.name));
         let path = [access.section, access.name, "limits"];
         let (by_address, by_consumer) =
             self.report.keep(&path, &access.own_limits.join(", "), limits)?;
@@ -181,9 +198,11 @@ impl<'a> Routes<'_, 'a> {
         let request = RequestTransform::compile(&rules, pattern.parameters(), self.reserved);
         let request = self.transform(name, request);
         let response = self.transform(name, ResponseTransform::compile(&response_rules(route)));
+        let canary = gate::canary(self.report, name, route)?;
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         Some(Action::Service(Box::new(Proxy {
             service: index,
+            canary: canary.map(Box::new),
             prefix: platform.gateway.prefix.as_str().into(),
             keeps_paths: route.rewrite.is_none(),
             stream_idle_timeout: stream_idle_timeout.get(),
@@ -227,10 +246,15 @@ fn access<'a>(
             .or_else(|| service.and_then(|service| service.scheme))
             .or(platform.gateway.scheme),
         is_public: route.public.is_some(),
-        is_unlimited: route.unlimited.is_some(),
+        is_unlimited: route.unlimited.is_some() || is_constant(route),
         inherited_limits: platform.policy.limits.iter().chain(of_service).collect(),
         own_limits: &route.limits,
     }
+}
+
+/// Answered at once, and so before any limit.
+const fn is_constant(route: &platform::Route) -> bool {
+    route.respond.is_some() || route.redirect.is_some()
 }
 
 /// A public route identifies nobody.
@@ -242,6 +266,7 @@ pub(super) fn scheme(access: &Access<'_>) -> Option<Scheme> {
         platform::Scheme::Session => Scheme::Session,
         platform::Scheme::Jwt => Scheme::Jwt,
         platform::Scheme::ApiKey => Scheme::ApiKey,
+        platform::Scheme::ClientCertificate => Scheme::ClientCertificate,
     })
 }
 

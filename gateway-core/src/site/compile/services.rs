@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use shared_config::platform;
 
-use super::Report;
+use super::{Report, targets};
 use crate::assertion::AssertionKey;
+use crate::metric::Metrics;
 use crate::permit::Permits;
 use crate::site::{Service, ServiceMetrics};
-use crate::upstream::{Protocol, ServiceTls, Target, TargetSettings, TlsTexts};
+use crate::upstream::{Protocol, ServiceTls, TargetSettings, TlsTexts};
 
 /// Every service, in the order of their names; `None` when one of them is wrong.
-pub(super) fn compile(report: &mut Report<'_>) -> Option<Vec<Service>> {
+pub(super) fn compile(report: &mut Report<'_>, metrics: &Metrics) -> Option<Vec<Service>> {
     let services = &report.platform().services;
-    let compiled: Vec<Option<Service>> =
-        services.iter().map(|(name, service)| compile_one(report, name, service)).collect();
+    let compiled =
+        services.iter().map(|(name, service)| compile_one(report, name, service, metrics));
+    let compiled: Vec<Option<Service>> = compiled.collect();
     compiled.into_iter().collect()
 }
 
@@ -22,27 +24,29 @@ fn compile_one(
     report: &mut Report<'_>,
     name: &str,
     service: &platform::Service,
+    metrics: &Metrics,
 ) -> Option<Service> {
     let tls = tls(report, name, service)?;
     let settings = TargetSettings { tls, ..settings(&report.platform().upstream, service) };
     let body_size_max = settings.body_size_max;
     let websockets_max =
         service.websockets_max.unwrap_or(report.platform().upstream.websockets_max);
-    let target = Target::parse(name, &service.url, settings);
-    let target = report.keep(&["services", name, "url"], &service.url, target);
     let key = service.assertion_key.as_ref().map(|secret| {
         let key = AssertionKey::build(secret.expose().as_bytes());
         report.keep(&["services", name, "assertion_key"], "***", key)
     });
     let name: Arc<str> = name.into();
+    let targets = targets::compile(report, &name, (service, &settings), metrics);
     Some(Service {
         metrics: ServiceMetrics::new(&name),
         name,
-        target: Arc::new(target?),
+        targets: targets?,
+        is_mesh: service.mesh,
         assertion_key: match key {
             Some(key) => Some(key?),
             None => None,
         },
+        is_closed: service.maintenance.is_some(),
         body_size_max,
         websockets: Permits::new(websockets_max),
     })
@@ -60,6 +64,7 @@ fn settings(defaults: &platform::Upstream, service: &platform::Service) -> Targe
             .unwrap_or(defaults.requests_in_flight_max),
         head_size_max: defaults.head_size_max.as_usize(),
         body_size_max: service.body_size_max.unwrap_or(defaults.body_size_max).as_usize(),
+        failures: targets::failures(defaults, service),
         protocol: protocol(service),
         tls: None,
         h2_streams_max: defaults.h2_streams_max,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared_config::platform::{self, Platform};
 use shared_config::units::Duration as Length;
 
+use super::gate;
 use super::routes::{Access, Found, Routes, scheme};
 use crate::aggregation::merge::Policy;
 use crate::aggregation::plan::{
@@ -60,13 +61,18 @@ fn add_view<'a>(
     let compiled = View::compile(&source, Arc::new(plan));
     let compiled = compiled.map_err(|errors| note(routes, &errors)).ok();
     let (access, written_deadline) = (access(platform, name, view), view.deadline);
-    let (Some(view), Some((by_address, by_consumer))) = (compiled, routes.limits_of(&access))
+    let levels = gate::of_view(platform, name, aggregate, view);
+    let params = pattern.parameters();
+    let gate = routes.gates.compile(routes.report, &levels, access.is_public, params);
+    let (Some(view), Some(gate), Some((by_address, by_consumer))) =
+        (compiled, gate, routes.limits_of(&access))
     else {
         return;
     };
     let deadline = written_deadline.unwrap_or(platform.policy.deadline);
     let route = Route {
         name: name.into(),
+        template: pattern.path().into(),
         scheme: scheme(&access),
         scopes: Vec::new(),
         limits_by_address: by_address,
@@ -74,6 +80,7 @@ fn add_view<'a>(
         deadline: deadline.get(),
         body_size_max: platform.server.body_size_max.bytes(),
         upload_idle_timeout: None,
+        gate,
         action: Action::Aggregate(Arc::new(Aggregate {
             succeeded: view.plan().parts().map(|_| OnceLock::new()).collect(),
             view: Arc::new(view),

@@ -8,12 +8,15 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::aggregation::caller::{Caller, PartAnswer, PartCall, PartFailure};
+use crate::aggregation::part_cache::CacheUse;
 use crate::aggregation::status::Reason;
+use crate::clock::Moment;
 use crate::exchange::Exchange;
 use crate::header::{IDEMPOTENCY_KEY, TRACEPARENT};
 use crate::pipeline::Worker;
+use crate::pipeline::call_span::{self, CallSpan};
 use crate::pipeline::calls::{self, CallContext};
-use crate::site::Site;
+use crate::site::{Service, Site};
 use crate::upstream::{self, CallFailed, Remake};
 
 /// Calls services on one request's behalf.
@@ -59,6 +62,10 @@ impl Caller for SiteCaller {
         // Boxed: what waits for it is moved about, and this is large.
         async move { make(&worker, &site, &said, call).await }.boxed()
     }
+
+    fn kept(&self, part: &Arc<str>, cache: CacheUse, since: Moment) {
+        call_span::part_without_call(&self.said.context.trace, part, cache, since);
+    }
 }
 
 async fn make(
@@ -67,8 +74,24 @@ async fn make(
     said: &Said,
     call: PartCall,
 ) -> Result<PartAnswer, PartFailure> {
-    let PartCall { service, call, time_left, size_max, .. } = call;
-    let service = site.service(service).map_err(|_| Reason::Unavailable)?;
+    let service = site.service(call.service).map_err(|_| Reason::Unavailable)?;
+    if service.is_closed {
+        return Err(Reason::Unavailable.into());
+    }
+    let called = (&call.call.method, call.call.target.path());
+    let span = CallSpan::of_part(&said.context.trace, &call.part, service, called);
+    let outcome = answer(worker, (site, service), (said, &span), call).await;
+    span.end_part(&outcome);
+    outcome
+}
+
+async fn answer(
+    worker: &Worker,
+    (site, service): (&Site, &Service),
+    (said, span): (&Said, &CallSpan),
+    call: PartCall,
+) -> Result<PartAnswer, PartFailure> {
+    let PartCall { call, time_left, size_max, .. } = call;
     let clock = &worker.core.clock;
     let started = clock.now();
     let request = || {
@@ -83,7 +106,8 @@ async fn make(
     let may_repeat =
         call.method.is_safe() || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
     let make = (&request as Remake<'_>, may_repeat);
-    let answer = calls::call_dressed(worker, (site, service), &said.context, make, time_left).await;
+    let context = (&said.context, span);
+    let answer = calls::call_dressed(worker, (site, service), context, make, time_left).await;
     let (head, body) = answer.map_err(|failed| failure(&failed))?.response.into_parts();
     let body = upstream::collect(body, size_max).await.map_err(|failed| failure(&failed))?;
     let waited = clock.now().since(started);
@@ -105,6 +129,9 @@ fn failure(failed: &CallFailed) -> PartFailure {
         | CallFailed::ReadTimedOut(_) => Reason::Timeout,
         CallFailed::TooLarge(_) => Reason::TooLarge,
         CallFailed::Busy(_) => Reason::Unavailable,
+        CallFailed::Unavailable(wait) => {
+            return PartFailure { reason: Reason::Unavailable, retry_after: Some(*wait) };
+        }
         CallFailed::Broken(_) | CallFailed::BodyRefused(_) | CallFailed::BodyBroken(_) => {
             Reason::Reset
         }

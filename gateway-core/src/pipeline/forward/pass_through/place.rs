@@ -4,18 +4,19 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::site::Proxy;
-use crate::upstream::Target;
+use crate::upstream::Targets;
 
 const PLACES: [HeaderName; 2] = [header::LOCATION, header::CONTENT_LOCATION];
 
 /// Translates `Location` and `Content-Location`: the service's own address goes, and the gateway's
 /// prefix comes, where the rest of the path is the consumer's. Another host's stay as they are.
-pub(super) fn translate(headers: &mut HeaderMap, proxy: &Proxy, target: &Target) {
+pub(super) fn translate(headers: &mut HeaderMap, proxy: &Proxy, targets: &Targets) {
     // Another way to reach the service is none for its consumers.
     headers.remove(header::ALT_SVC);
     for name in PLACES {
         if let Some(value) = headers.get(&name)
-            && let Some(translated) = translated(value, proxy, target.authority())
+            && let Some(translated) =
+                targets.authorities().find_map(|authority| translated(value, proxy, authority))
         {
             headers.insert(name, translated);
         }
@@ -52,6 +53,7 @@ mod tests {
     fn check(text: &str, keeps_paths: bool, expected: Option<&str>) {
         let proxy = Proxy {
             service: 0,
+            canary: None,
             prefix: "/api".into(),
             keeps_paths,
             stream_idle_timeout: std::time::Duration::ZERO,

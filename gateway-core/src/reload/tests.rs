@@ -1,0 +1,1 @@
+//! What goes on over a reload, and what takes a restart.

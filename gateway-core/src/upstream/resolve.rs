@@ -1,0 +1,83 @@
+//! Names: a host's addresses are looked up again and again, and each is an endpoint.
+//!
+//! The system's resolver is asked, in a thread of its own, and the time to ask again comes from
+//! the configuration: the resolver does not tell how long its answer holds. Of addresses of both
+//! families those of the family that it puts first are taken (RFC 6724 sorts what cannot be
+//! reached last). A look-up that fails or takes too long leaves everything as it was.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::upstream::targets::Targets;
+
+/// Looks names up.
+pub(super) trait Lookup: Send + Sync + 'static {
+    /// All addresses of a host, with that port.
+    fn lookup(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+}
+
+/// The system's resolver.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SystemLookup;
+
+impl Lookup for SystemLookup {
+    async fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+}
+
+/// The most addresses of one name; further ones are left out.
+const ADDRESSES_MAX: usize = 32;
+
+/// The time for one look-up: longer than resolvers usually try one server.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Looks the names of a service up until its targets are gone.
+pub(super) async fn keep_resolved(targets: Weak<Targets>, lookup: impl Lookup) {
+    loop {
+        let Some(pause) = resolve_all(&targets, &lookup).await else { return };
+        sleep(pause).await;
+    }
+}
+
+/// One round; says when the next is due.
+async fn resolve_all(targets: &Weak<Targets>, lookup: &impl Lookup) -> Option<Duration> {
+    let targets = targets.upgrade()?;
+    let interval = targets.settings().resolve_interval?;
+    for (place, host, port) in targets.names() {
+        let service = targets.name();
+        match timeout(LOOKUP_TIMEOUT, lookup.lookup(&host, port)).await {
+            Ok(Ok(found)) if !found.is_empty() => {
+                let addresses = usable(found);
+                let count = addresses.len();
+                if targets.set_addresses(place, addresses) {
+                    tracing::info!(%service, host, count, "the addresses of a target are new");
+                }
+            }
+            Ok(Ok(_)) => tracing::warn!(%service, host, "a target's name has no address"),
+            Ok(Err(error)) => {
+                tracing::warn!(%service, host, %error, "a target's name cannot be looked up");
+            }
+            Err(_) => tracing::warn!(%service, host, "a look-up of a target's name hangs"),
+        }
+    }
+    Some(targets.dice().stretch(interval))
+}
+
+/// Those of the first one's family, and not too many.
+fn usable(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if let Some(is_v4) = found.first().map(SocketAddr::is_ipv4) {
+        found.retain(|address| address.is_ipv4() == is_v4);
+    }
+    found.truncate(ADDRESSES_MAX);
+    found
+}
