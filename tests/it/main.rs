@@ -23,4 +23,5 @@ mod pipeline;
 mod progressive;
 mod push_tokens;
 mod tidy;
+mod tls;
 mod tutorial;

@@ -16,7 +16,7 @@ use shared_config::{Diagnostic, Diagnostics, Loaded};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::listeners::{self, Listeners};
+use super::listeners::{self, Bound, Listeners};
 use super::{Gateway, Kit};
 use crate::admin::{self, Admin};
 use crate::aggregation::part_cache::PartCache;
@@ -28,7 +28,6 @@ use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
 use crate::readiness::Readiness;
-use crate::server::redirect::Redirect;
 use crate::server::tls::{Tls, TlsUnusable};
 use crate::server::{
     self, Http2Settings, RefusedHead, Serve, Server, ServerFailed, ServerSettings, Transport,
@@ -185,7 +184,6 @@ pub struct Running {
     over: watch::Sender<bool>,
     server: server::Running,
     redirect: Option<(SocketAddr, server::Running)>,
-    tls: Option<Arc<Tls>>,
     access_log: AccessLog,
     core: Arc<Core>,
     background: Runtime,
@@ -205,19 +203,9 @@ pub fn start(
     let Prepared { compiled, listeners, metrics, vault, keys, log_level } =
         compile(gateway, loaded, &options.clock)?;
     diagnostics::init(log_level, diagnostics::Format::Text);
-    let Listeners { tls, proxy_protocol, redirect, warnings } = listeners;
-    for warning in &warnings {
-        tracing::warn!(key = warning.key(), "{}", warning.reason());
-    }
     let platform = &loaded.platform;
-    let (entrance, tls) = listeners::entrance(tls, proxy_protocol, &options.clock, &metrics)?;
-    let server = Server::bind(platform.server.listen, settings(platform), &metrics)?;
-    let server = server.behind(entrance);
-    let redirect = redirect.map(|(address, redirect)| {
-        let settings = ServerSettings { cores: 1, ..settings(platform) };
-        Server::bind(address, settings, &metrics).map(|server| (server, redirect))
-    });
-    let redirect = redirect.transpose()?;
+    let Bound { server, redirect, tls } =
+        listeners.bind(platform.server.listen, &settings(platform), &options.clock, &metrics)?;
     let background = server::background::build().map_err(NotStarted::Runtime)?;
     let listener = bind_admin(&background, platform.admin.listen)?;
     let admin = listener.local_addr().unwrap_or(platform.admin.listen);
@@ -234,6 +222,7 @@ pub fn start(
         key_sources,
         observer: options.observer,
         readiness: Arc::new(Readiness::default()),
+        tls,
     });
     let (drain, drains) = watch::channel(false);
     // Probes must be able to see a drain, so the admin listener outlives it.
@@ -246,12 +235,7 @@ pub fn start(
     background.spawn(admin::serve(page, listener, is_over));
     let address = server.local_addr();
     let server = serve(server, &core, &access_log, &drains)?;
-    let redirect = redirect.map(|(server, settings)| {
-        let address = server.local_addr();
-        let make = move |_| Redirect::new(settings.clone());
-        server.start(make, &drains).map(|running| (address, running))
-    });
-    let redirect = redirect.transpose()?;
+    let redirect = redirect.map(|bound| listeners::start_redirect(bound, &drains)).transpose()?;
     core.readiness.serving();
     tracing::info!(gateway = gateway.name(), %address, %admin, "serving");
     let stops_with_parent = options.stops_with_parent;
@@ -262,7 +246,6 @@ pub fn start(
         over,
         server,
         redirect,
-        tls,
         access_log,
         core,
         background,
@@ -391,8 +374,8 @@ impl Running {
 
     /// TLS of the listener for clients, if it speaks TLS; it can be reloaded.
     #[must_use]
-    pub const fn tls(&self) -> Option<&Arc<Tls>> {
-        self.tls.as_ref()
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.core.tls.as_ref()
     }
 
     /// Waits for SIGTERM, Ctrl-C, or the end of the parent where that was asked for, then stops.

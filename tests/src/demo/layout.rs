@@ -39,15 +39,16 @@ impl DemoGateway {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     offset: u16,
+    is_tls: bool,
 }
 
 impl Layout {
-    pub(super) fn new(offset: u16) -> Result<Self> {
+    pub(super) fn new(offset: u16, is_tls: bool) -> Result<Self> {
         let highest = 9_002_u16;
         if highest.checked_add(offset).is_none() {
             bail!("--port-offset {offset}: the highest port would be above 65535");
         }
-        Ok(Self { offset })
+        Ok(Self { offset, is_tls })
     }
 
     pub(super) const fn service_port(self, service: Service) -> u16 {
@@ -64,7 +65,8 @@ impl Layout {
 
     /// `localhost`, because browsers and curl keep a `Secure` cookie from there without TLS.
     pub(super) fn url(self, gateway: DemoGateway) -> String {
-        format!("http://localhost:{}", self.port(gateway))
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://localhost:{}", self.port(gateway))
     }
 
     pub(super) fn admin_url(self, gateway: DemoGateway) -> String {
@@ -113,10 +115,10 @@ mod tests {
 
     #[test]
     fn an_offset_moves_every_port_and_never_past_the_last() {
-        let layout = Layout::new(20_000).expect("in range");
+        let layout = Layout::new(20_000, false).expect("in range");
         assert_eq!(layout.port(DemoGateway::Web), 23_000);
         assert_eq!(layout.admin_port(DemoGateway::Partner), 29_002);
         assert_eq!(layout.service_port(Service::Link), 28_080);
-        assert!(Layout::new(60_000).is_err());
+        assert!(Layout::new(60_000, false).is_err());
     }
 }
