@@ -50,9 +50,11 @@ impl Listeners {
         let tls = server.tls.as_ref().map(|tls| report.tls(tls, clock.wall()));
         let redirect = server.redirect.as_ref().map(|redirect| report.redirect(redirect));
         Diagnostics::none_or(report.found)?;
+        // Never plain TCP in place of TLS, should a reason be missing.
+        let tls = tls.map(|tls| tls.ok_or_else(|| Diagnostics::from_iter([]))).transpose()?;
         let from = server.proxy_protocol.from.iter().map(|network| network.get()).collect();
         Ok(Self {
-            tls: tls.flatten(),
+            tls,
             proxy_protocol: (from, server.proxy_protocol.timeout.get()),
             redirect: redirect.flatten(),
             warnings: report.warnings,
