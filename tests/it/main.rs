@@ -11,6 +11,7 @@ mod command;
 mod demo;
 mod edge;
 mod explain;
+mod front;
 mod identity;
 mod limits;
 mod one_write;
