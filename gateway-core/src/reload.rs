@@ -38,7 +38,6 @@ use crate::command::prepare::{self, Foundation, Prepared, session_bounds};
 use crate::metric::ReloadResult;
 use crate::observability::diagnostics;
 use crate::pipeline::Core;
-use crate::server::tls::Tls;
 use crate::site::compile::IssuerKeys;
 use crate::stores::{Keys, Vault};
 use crate::upstream::key_source::{KeySource, KeySourceSettings};
@@ -102,13 +101,11 @@ impl std::fmt::Debug for Name {
     }
 }
 
-/// A configuration that is served, and what of it a reload changes in place.
+/// A configuration that is served.
 #[derive(Debug, Clone)]
 pub(crate) struct InForce {
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) issuers: Vec<IssuerKeys>,
-    /// TLS of the listener for clients, if it speaks TLS.
-    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 impl Reloader {
@@ -176,7 +173,7 @@ impl Reloader {
         let candidate = self.candidate(in_force.clone()).await?;
         let key_sources = self.key_sources(&candidate.prepared.compiled.issuers).await?;
         let Candidate { loaded, changes, mut prepared } = candidate;
-        if let (Some(tls), Some(settings)) = (&in_force.tls, prepared.listeners.tls.take())
+        if let (Some(tls), Some(settings)) = (&self.core.tls, prepared.listeners.tls.take())
             && changes.touch(&["server", "tls"])
         {
             tls.reload(settings).map_err(|unusable| ReloadRefused::Tls(Arc::new(unusable)))?;

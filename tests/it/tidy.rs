@@ -15,6 +15,7 @@ const FLOORS: [&[&str]; 6] = [
         "error",
         "header",
         "clock",
+        "certificate",
         "principal",
         "body",
         "exchange",
