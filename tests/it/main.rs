@@ -24,3 +24,4 @@ mod progressive;
 mod push_tokens;
 mod tidy;
 mod tutorial;
+mod upstreams;
