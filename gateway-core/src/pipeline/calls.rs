@@ -77,9 +77,10 @@ pub(super) async fn call(
     dress(site, context, request.headers_mut());
     sign(worker, (site, service), context, &mut request);
     let time_left = context.deadline.since(started);
+    let is_at_hand = matches!(request.body(), Body::Full(_));
     let answer = match service.targets.pick(clock) {
         Ok(target) => {
-            let target = target.within(time_left);
+            let target = if is_at_hand { target.within(time_left) } else { target };
             let answer = worker.client.call(&target, request, time_left).await;
             target.report(&answer);
             answer
