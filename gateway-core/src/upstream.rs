@@ -28,6 +28,7 @@ mod health;
 mod http1;
 pub mod key_source;
 mod resolve;
+mod slots;
 mod target;
 mod targets;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use condition::FailureRules;
 pub use connect::{Connect, Tcp};
 pub use failed::CallFailed;
 pub use health::HealthRules;
+pub use slots::SlotRules;
 pub use target::{InvalidTarget, Target, TargetSettings};
 pub use targets::{Picked, TargetState, Targets, TargetsSettings};
 pub use watch::watch;

@@ -31,3 +31,4 @@ mod tidy;
 mod tls;
 mod tracing;
 mod tutorial;
+mod upstreams;

@@ -28,6 +28,13 @@ pub struct Upstream {
     /// Requests in flight to one target, all cores together.
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: u32,
+    /// Connections to one target, all cores together; without it as many as calls need.
+    #[schemars(range(min = 1))]
+    pub connections_max: Option<u32>,
+    /// Calls that may wait for a connection to one target.
+    pub pending_max: u32,
+    /// How long they may.
+    pub pending_timeout: Duration,
     /// Longest head of an answer.
     pub head_size_max: ByteSize,
     /// Longest body of an answer, where the gateway must hold it whole.
@@ -54,8 +61,7 @@ pub struct Service {
     #[serde(default)]
     pub targets: Vec<Target>,
     /// A mesh's sidecar balances, retries and breaks: the gateway does none of it.
-    #[serde(default)]
-    pub mesh: bool,
+    pub mesh: Option<bool>,
     /// As in [`Upstream`].
     pub balance: Option<Balance>,
     /// As in [`Upstream`].
@@ -91,5 +97,16 @@ pub struct Service {
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: Option<u32>,
     /// As in [`Upstream`].
+    #[schemars(range(min = 1))]
+    pub connections_max: Option<u32>,
+    /// As in [`Upstream`].
     pub body_size_max: Option<ByteSize>,
+}
+
+impl Service {
+    /// Whether a mesh's sidecar balances, retries and breaks in the gateway's stead.
+    #[must_use]
+    pub fn is_mesh(&self) -> bool {
+        self.mesh == Some(true)
+    }
 }
