@@ -1,7 +1,7 @@
 //! Inspection: what a request's body must be before a service hears of it.
 //!
 //! Read in this order: [`BodySchema`] is the schema, compiled; [`BodyRefused`] what is wrong with a
-//! body; [`openapi`] finds a schema in an OpenAPI document.
+//! body; [`openapi`] finds a schema in an OpenAPI document; [`members`] are what limits are keyed by.
 //!
 //! Invariants
 //! - Media type and size come first: nothing is read of what could not be right.
@@ -12,6 +12,7 @@
 //!
 //! Not here: how a body is held whole and how long that may take (`pipeline`).
 
+pub mod members;
 pub mod openapi;
 
 use std::borrow::Cow;

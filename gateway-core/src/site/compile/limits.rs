@@ -10,7 +10,7 @@ use shared_config::units::Rate;
 use super::Report;
 use crate::metric::Metrics;
 use crate::rate_limit::{Quota, headers};
-use crate::site::limits::{Limit, LimitKey, Rated, Rates};
+use crate::site::limits::{Limit, LimitKey, Part, Rated, Rates};
 
 /// The limits of one step that are charged together, at the most.
 const CHARGED_TOGETHER_MAX: usize = 8;
@@ -25,6 +25,7 @@ struct Compiled {
     name: Arc<str>,
     id: u64,
     key: LimitKey,
+    parts: Arc<[Part]>,
     scope: LimitScope,
     rates: Rates,
 }
@@ -80,7 +81,8 @@ impl<'a> Limits<'a> {
             }
         };
         let id = (place << 32) | compiled.id;
-        Limit::new(&compiled.name, id, compiled.key, compiled.rates.clone(), self.metrics)
+        let key = (compiled.key, Arc::clone(&compiled.parts));
+        Limit::new(&compiled.name, id, key, compiled.rates.clone(), self.metrics)
     }
 }
 
@@ -111,17 +113,36 @@ fn compile_one(
             (default.map(|(_, rated)| rated.clone()), by_tier)
         }
     };
+    let (key, parts) = key(&limit.key);
     Some(Compiled {
         name: name.into(),
         id,
-        key: match limit.key {
-            platform::LimitKey::Consumer => LimitKey::Consumer,
-            platform::LimitKey::Address => LimitKey::Address,
-            platform::LimitKey::Anonymous => LimitKey::Anonymous,
-        },
+        key,
+        parts: parts.into(),
         scope: limit.scope,
         rates: Rates { default: rate?, by_tier: by_tier.into() },
     })
+}
+
+fn key(written: &platform::LimitKeys) -> (LimitKey, Vec<Part>) {
+    let parts = match written {
+        platform::LimitKeys::One(platform::LimitKey::Consumer) => {
+            return (LimitKey::Consumer, vec![]);
+        }
+        platform::LimitKeys::One(platform::LimitKey::Address) => {
+            return (LimitKey::Address, vec![]);
+        }
+        platform::LimitKeys::One(platform::LimitKey::Anonymous) => {
+            return (LimitKey::Anonymous, vec![]);
+        }
+        platform::LimitKeys::Several(parts) => parts,
+    };
+    let parts = parts.iter().map(|part| match part {
+        platform::LimitKeyPart::Address => Part::Address,
+        platform::LimitKeyPart::Consumer => Part::Consumer,
+        platform::LimitKeyPart::Body(member) => Part::Member(member.as_str().into()),
+    });
+    (LimitKey::Several, parts.collect())
 }
 
 fn quota(rate: Rate, burst: Option<u32>) -> Result<Quota, String> {
