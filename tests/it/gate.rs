@@ -410,6 +410,22 @@ async fn without_a_decision_nobody_passes() {
 }
 
 #[tokio::test]
+async fn a_public_route_is_decided_about_only_where_it_says_so_itself() {
+    let stub = Stub::start(r#"{"allow":false}"#).await;
+    let call = "decide = { call = \"POST policy-service:/d\", deadline = \"5s\" }";
+    let layer = format!("[services.user-service]\n{call}\n[routes.auth-refresh]\n{call}\n");
+    let builder = Harness::builder().platform_layer(&stub.section("policy-service"));
+    // The harness logs in by a public route that inherits the decision and is not asked about.
+    let harness = builder.layer("mobile-bff", &layer).start().await;
+    assert!(stub.asked().is_empty());
+    let request = harness.mobile.post("/auth/refresh").json_body(&json!({ "refresh_token": "x" }));
+    assert_eq!(request.send().await.expect("an answer").status(), 403);
+    let (_, question) = stub.asked().pop().expect("asked");
+    let question: Value = serde_json::from_slice(&question).expect("JSON");
+    assert_eq!((&question["identity"], &question["route"]), (&Value::Null, &json!("auth-refresh")));
+}
+
+#[tokio::test]
 async fn a_kept_decision_is_for_the_same_caller_and_request_and_ends() {
     let stub = Stub::start(r#"{"allow":true}"#).await;
     let layer = "[services.link-service]\n\
@@ -492,6 +508,7 @@ async fn a_body_is_judged_by_type_size_syntax_and_schema_and_goes_on_as_it_came(
         ("text/plain", "x".repeat(300_000), 413, "body_too_large"),
         (json, String::new(), 400, "body_not_json"),
         (json, "{\"name\":".to_owned(), 400, "body_not_json"),
+        (json, "{\"name\":\"a\",\"name\":7}".to_owned(), 400, "body_not_json"),
         (json, "{\"name\":7,\"owner\":\"x\"}".to_owned(), 422, "body_invalid"),
         (json, format!("{{\"name\":7,\"fill\":\"{}\"}}", "x".repeat(100_000)), 422, "body_invalid"),
     ] {

@@ -22,6 +22,7 @@ const FLOORS: [&[&str]; 6] = [
         "metric",
         "store",
         "trace_context",
+        "strict_json",
         "alarm",
         "permit",
     ],

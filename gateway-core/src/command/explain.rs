@@ -41,7 +41,9 @@ fn write(site: &Site, route: &Route, out: &mut String) -> std::fmt::Result {
         Action::Constant(_) => writeln!(out, "answered at once"),
         Action::Service(proxy) => {
             let service = site.services.get(proxy.service).map(|service| &*service.name);
-            writeln!(out, "passed through to {}", service.unwrap_or_default())
+            writeln!(out, "passed through to {}", service.unwrap_or_default())?;
+            let canary = proxy.canary.as_ref().and_then(|one| site.services.get(one.service));
+            canary.map_or(Ok(()), |canary| writeln!(out, "or, as its canary, to {}", canary.name))
         }
         Action::Local(_) => writeln!(out, "an endpoint of the gateway's own"),
         Action::Aggregate(aggregate) => explain::explain(&aggregate.view, out),
