@@ -82,7 +82,7 @@ async fn one_command_brings_up_everything_and_takes_it_down_again() {
 async fn the_other_pattern_serves_the_articles_four_routes_from_one_gateway() {
     let program = include_str!("../examples/edge.rs");
     assert!(program.lines().count() < 100);
-    let mut demo = Demo::start(&["--json", "--edge", "--port-offset", "24000"]);
+    let mut demo = Demo::start(&["--json", "--edge", "--port-offset", "23300"]);
     let line = tokio::task::block_in_place(|| demo.first_line());
     let ready: Value = serde_json::from_str(&line).expect("one line of JSON");
     let (url, token) = (text(&ready["edge"]["url"]), text(&ready["mobile"]["access_token"]));

@@ -6,6 +6,8 @@ mod inspect;
 mod local;
 mod pass_through;
 
+pub(super) use self::pass_through::of_client;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
