@@ -22,6 +22,9 @@ pub enum ReloadRefused {
     /// No client for an issuer's keys can be made.
     #[error("{0}")]
     NoClient(Arc<KeySourceUnusable>),
+    /// Many reloads wait already.
+    #[error("too many reloads wait")]
+    Busy,
     /// A fault of the gateway's own.
     #[error("a panic while reloading")]
     Panicked,
@@ -43,7 +46,7 @@ impl Refusal for ReloadRefused {
     fn status(&self) -> StatusCode {
         match self {
             Self::Configuration(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Keys(_) | Self::NoClient(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Keys(_) | Self::NoClient(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -52,6 +55,7 @@ impl Refusal for ReloadRefused {
         match self {
             Self::Configuration(_) => "configuration_refused",
             Self::Keys(_) | Self::NoClient(_) => "configuration_keys_unavailable",
+            Self::Busy => "configuration_busy",
             Self::Panicked => InternalError::CODE,
         }
     }
@@ -62,6 +66,7 @@ impl Refusal for ReloadRefused {
             Self::Keys(_) | Self::NoClient(_) => {
                 format!("What was in force stays in force: {self}.").into()
             }
+            Self::Busy => "Many reloads wait already. Try again.".into(),
             Self::Panicked => "What was in force stays in force. The log says more.".into(),
         }
     }
