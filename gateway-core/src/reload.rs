@@ -28,7 +28,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use shared_config::{Changes, Loaded, Secret};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
 pub use self::refused::ReloadRefused;
@@ -42,6 +42,9 @@ use crate::site::compile::IssuerKeys;
 use crate::stores::{Keys, Vault};
 use crate::upstream::key_source::{KeySource, KeySourceSettings};
 use crate::upstream::{self, Client, Tcp};
+
+/// Reloads that wait for the one under way, at the most.
+const WAITING_MAX: usize = 16;
 
 /// How long a reload waits for the keys of an issuer that is new.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,6 +91,7 @@ pub struct Reloader {
     foundation: Foundation,
     in_force: Mutex<InForce>,
     probes: Arc<Client>,
+    places: Semaphore,
     shown: ArcSwap<Shown>,
     last: ArcSwapOption<Attempt>,
 }
@@ -127,6 +131,7 @@ impl Reloader {
             in_force: Mutex::new(in_force),
             // Connections of its own; the cores have theirs.
             probes: Arc::new(Client::new(Tcp)),
+            places: Semaphore::new(WAITING_MAX),
             last: ArcSwapOption::empty(),
         })
     }
@@ -161,12 +166,23 @@ impl Reloader {
         let this = Arc::clone(self);
         // On a task of its own: an operator who hangs up must not leave half a reload behind.
         let reload = tokio::spawn(async move {
+            let _place = this.places.try_acquire().map_err(|_| ReloadRefused::Busy)?;
             let mut in_force = this.in_force.lock().await;
             let outcome = this.attempt(&mut in_force).await;
             this.note(trigger, &outcome);
             outcome
         });
         reload.await.unwrap_or(Err(ReloadRefused::Panicked))
+    }
+
+    /// Whether the files say something else than what is in force. It blocks nobody.
+    pub(crate) async fn is_behind(&self) -> bool {
+        let (gateway, in_force) = (self.gateway.0, self.in_force.lock().await.clone());
+        let looking = tokio::task::spawn_blocking(move || {
+            let loaded = shared_config::load(in_force.loaded.sources(), &gateway.sections());
+            loaded.map_or(true, |loaded| !in_force.loaded.changes_to(&loaded).is_empty())
+        });
+        looking.await.unwrap_or(false)
     }
 
     async fn attempt(&self, in_force: &mut InForce) -> Outcome {

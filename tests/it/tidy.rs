@@ -42,7 +42,17 @@ const FLOORS: [&[&str]; 6] = [
     &["stores"],
     &["upstream"],
     &["aggregation"],
-    &["pipeline", "site", "endpoint", "server", "readiness", "admin", "observability", "command"],
+    &[
+        "pipeline",
+        "site",
+        "endpoint",
+        "server",
+        "readiness",
+        "reload",
+        "admin",
+        "observability",
+        "command",
+    ],
 ];
 
 fn files_below(directory: &Path, ending: &str) -> Vec<PathBuf> {
