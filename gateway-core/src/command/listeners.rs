@@ -224,6 +224,7 @@ impl Report<'_> {
             head_size_max: upstream.head_size_max.as_usize(),
             body_size_max: upstream.body_size_max.as_usize(),
             failures: FailureRules::default(),
+            slots: None,
         }
     }
 }

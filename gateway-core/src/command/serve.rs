@@ -292,7 +292,8 @@ fn settings(platform: &Platform) -> ServerSettings {
         head_limits: HeadLimits {
             target_size_max: server.target_size_max.as_usize().saturating_mul(slack),
             head_size_max: server.head_size_max.as_usize().saturating_mul(slack),
-            header_count_max: server.header_count_max.saturating_mul(slack),
+            // No more here: up to 100 the HTTP library parses without allocating.
+            header_count_max: server.header_count_max,
         },
         http2: Http2Settings {
             streams_max: server.http2.streams_max,

@@ -102,7 +102,10 @@ fn write(directory: &Path, platform: &str, gateway: &str) {
 /// For each service whether its target is the same, then for the tokens' scheme.
 fn kept(old: &Site, new: &Site) -> Vec<bool> {
     let services = old.services.iter().zip(&new.services);
-    let targets = services.map(|(old, new)| Arc::ptr_eq(&old.target, &new.target));
+    let targets = services.map(|(old, new)| {
+        let (old, new) = (old.targets.endpoints(), new.targets.endpoints());
+        old.len() == new.len() && old.iter().zip(&new).all(|(old, new)| Arc::ptr_eq(old, new))
+    });
     let schemes = old.jwt.iter().zip(&new.jwt).map(|(old, new)| Arc::ptr_eq(old, new));
     targets.chain(schemes).collect()
 }

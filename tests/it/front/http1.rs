@@ -108,7 +108,7 @@ fn what_holds_for_one_connection_alone_goes_no_further() {
         ("the host, named away", get("Connection: host~"), "200", &["GET /a"]),
         (
             "an underscore",
-            post("Transfer_Encoding: evil~Content-Length: 2~", "hi"),
+            post("Transfer_Encoding: evil~Content_Length: evil~Content-Length: 2~", "hi"),
             "200",
             &["POST /a hi"],
         ),
@@ -279,8 +279,7 @@ fn each_limit_has_its_status() {
         ("one that is not read", get(&format!("X: {}~", long(4_200))), "431 close", &[]),
         ("one without an end", format!("GET /a HTTP/1.1~X: {}", long(5_000)), "431 close", &[]),
         ("fields", get(&"X: 1~".repeat(19)), "200", &["GET /a"]),
-        ("more fields", get(&"X: 1~".repeat(20)), "431", &[]),
-        ("more fields than are read", get(&"X: 1~".repeat(40)), "431 close", &[]),
+        ("more fields", get(&"X: 1~".repeat(20)), "431 close", &[]),
         (
             "a body",
             post("Content-Length: 1024~", &long(1_024)),
