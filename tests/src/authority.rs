@@ -51,8 +51,12 @@ impl Authority {
     ///
     /// A name that is none.
     pub fn issue_server(&self, names: &[&str]) -> Result<Issued> {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        self.issue(CertificateParams::new(names)?, ExtendedKeyUsagePurpose::ServerAuth)
+        let all: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(all)?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, names.first().copied().unwrap_or_default());
+        self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A certificate for whoever is called by this URI.
