@@ -59,7 +59,9 @@ impl Seen {
     /// Method, target and body, after a look at the bytes: whoever reads them must read the same.
     pub fn check(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes).into_owned();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let at = self.bytes.windows(4).position(|end| end == b"\r\n\r\n");
+        let (head, body) = self.bytes.split_at(at.map_or(self.bytes.len(), |at| at + 4));
+        let head = String::from_utf8_lossy(head).trim_end_matches("\r\n").to_owned();
         let mut lines = head.split("\r\n");
         let line = lines.next().expect("a request line");
         let names: Vec<String> = lines
@@ -82,9 +84,10 @@ impl Seen {
         let words: Vec<_> = line.split(' ').collect();
         let [method, target, "HTTP/1.1"] = words[..] else { panic!("{line:?}") };
         let body = match count("transfer-encoding") {
-            1 => decode(body.as_bytes()).unwrap_or_default(),
+            1 => decode(body).unwrap_or_default().0,
             _ => body.to_owned(),
         };
+        let body = String::from_utf8_lossy(&body);
         format!("{method} {target} {body}").trim_end().to_owned()
     }
 }
@@ -124,33 +127,33 @@ fn size_of(bytes: &[u8]) -> Option<usize> {
     let head = String::from_utf8_lossy(&bytes[..at]).to_ascii_lowercase();
     let rest = &bytes[at..];
     let field = |name: &str| {
-        let line = head.split('\n').find_map(|line| line.strip_prefix(name));
-        line.map(|value| value.trim_matches([':', ' ', '\t', '\r']).to_owned())
+        let mut fields = head.split('\n').filter_map(|line| line.split_once(':'));
+        let found = fields.find(|(known, _)| known.trim() == name);
+        found.map(|(_, value)| value.trim().to_owned())
     };
     let length = field("content-length").and_then(|length| length.parse().ok());
     let size = match length {
         Some(length) => length,
-        None if field("transfer-encoding").is_some() => {
-            decode(rest)?;
-            rest.windows(5).position(|end| end == b"0\r\n\r\n")? + 5
-        }
+        None if field("transfer-encoding").is_some() => decode(rest)?.1,
         None => 0,
     };
     (rest.len() >= size).then_some(at + size)
 }
 
-/// A chunked body's text, once it is whole. No body of this suite holds an end of its own.
-fn decode(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    let mut rest = &*text;
-    let mut body = String::new();
+/// A chunked body's content and its size on the wire, once it is whole.
+fn decode(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let mut rest = bytes;
+    let mut body = Vec::new();
     loop {
-        let (size, after) = rest.split_once("\r\n")?;
+        let end = rest.windows(2).position(|end| end == b"\r\n")?;
+        let size = std::str::from_utf8(&rest[..end]).expect("ASCII");
         let size = usize::from_str_radix(size, 16).expect("a size and nothing else");
+        rest = &rest[end + 2..];
         if size == 0 {
-            return after.starts_with("\r\n").then_some(body);
+            let rest = rest.strip_prefix(b"\r\n")?;
+            return Some((body, bytes.len() - rest.len()));
         }
-        body.push_str(after.get(..size)?);
-        rest = after.get(size..)?.strip_prefix("\r\n")?;
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size..)?.strip_prefix(b"\r\n")?;
     }
 }
