@@ -110,16 +110,13 @@ async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
 
 /// Since when the configuration is in force, and what the last reload came to.
 fn configured(reloader: &Reloader, shows_text: bool) -> Value {
-    let mut configured = json!({ "in_force_since": reloader.shown().since.to_string() });
-    if let Some(last) = reloader.last() {
-        let (result, text) = match &last.outcome {
-            Ok(_) => ("success", None),
-            Err(refused) => ("refused", Some(refused.to_string()).filter(|_| shows_text)),
-        };
-        configured["last_reload"] =
-            json!({ "at": last.at.to_string(), "result": result, "error": text });
-    }
-    configured
+    let last = reloader.last().map(|last| {
+        let refused = last.outcome.as_ref().err();
+        let result = if refused.is_some() { "refused" } else { "success" };
+        let error = refused.filter(|_| shows_text).map(ToString::to_string);
+        json!({ "at": last.at.to_string(), "result": result, "error": error })
+    });
+    json!({ "in_force_since": reloader.shown().since.to_string(), "last_reload": last })
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -1,7 +1,7 @@
 //! Inspection: what a request's body must be before a service hears of it.
 //!
 //! Read in this order: [`BodySchema`] is the schema, compiled; [`BodyRefused`] what is wrong with a
-//! body; [`openapi`] finds a schema in an OpenAPI document.
+//! body; [`openapi`] finds a schema in an OpenAPI document; [`members`] are what limits are keyed by.
 //!
 //! Invariants
 //! - Media type and size come first: nothing is read of what could not be right.
@@ -12,6 +12,7 @@
 //!
 //! Not here: how a body is held whole and how long that may take (`pipeline`).
 
+pub mod members;
 pub mod openapi;
 
 use std::borrow::Cow;
@@ -23,7 +24,10 @@ use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 use crate::error::Refusal;
+use crate::strict_json;
 
+/// Objects and arrays inside one another that a body may have.
+const NESTING_MAX: u8 = 64;
 /// Errors that one answer lists.
 const ERRORS_MAX: usize = 20;
 /// The longest text that an answer repeats of the names in a body.
@@ -99,7 +103,7 @@ impl BodySchema {
     ///
     /// [`BodyRefused::NotJson`] and [`BodyRefused::Invalid`].
     pub fn check(&self, body: &[u8]) -> Result<(), BodyRefused> {
-        let value: Value = serde_json::from_slice(body).map_err(BodyRefused::NotJson)?;
+        let value = strict_json::value(body, NESTING_MAX).map_err(BodyRefused::NotJson)?;
         if self.validator.is_valid(&value) {
             return Ok(());
         }
@@ -133,8 +137,8 @@ pub enum BodyRefused {
     /// It is compressed.
     #[error("the body is compressed, and has to be inspected")]
     Coded,
-    /// It is no JSON.
-    #[error("the body is not JSON: {0}")]
+    /// It is no JSON, or two readers could read it differently.
+    #[error("the body is not JSON")]
     NotJson(#[source] serde_json::Error),
     /// It does not fit the schema.
     #[error("the body does not fit its schema in {} places", listed.len())]
@@ -170,7 +174,11 @@ impl Refusal for BodyRefused {
             Self::Coded => "Send the body without a content coding.".into(),
             Self::NotJson(error) => {
                 let (line, column) = (error.line(), error.column());
-                format!("The body is not JSON; see line {line}, column {column}.").into()
+                format!(
+                    "The body must be one JSON value with no member twice and at most \
+                     {NESTING_MAX} levels; see line {line}, column {column}."
+                )
+                .into()
             }
             Self::Invalid { .. } => "The body does not fit; `errors` says where.".into(),
         }
@@ -321,7 +329,9 @@ mod tests {
         schema().check(br#"{"target_url":"https://a.example/","slug":"aaa"}"#).expect("fits");
         let refused = schema().check(b"{\n x").expect_err("no JSON");
         assert_eq!((refused.status().as_u16(), refused.code()), (400, "body_not_json"));
-        assert_eq!(refused.detail(), "The body is not JSON; see line 2, column 2.");
+        assert!(refused.detail().ends_with("see line 2, column 2."), "{}", refused.detail());
+        let twice = br#"{"target_url":"https://a.example/","target_url":7}"#;
+        assert_eq!(schema().check(twice).expect_err("two readings").code(), "body_not_json");
         let deep = "[".repeat(100_000);
         assert_eq!(schema().check(deep.as_bytes()).expect_err("too deep").code(), "body_not_json");
     }

@@ -10,7 +10,7 @@
 //! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`authorization`], [`inspection`], [`assertion`], [`rate_limit`],
 //!   [`transform`], [`cors`], [`security_headers`]
 //! - 0 vocabulary: [`error`], [`header`], [`clock`], [`certificate`], [`alarm`], [`permit`], [`principal`], [`body`], [`exchange`],
-//!   [`trace_context`], [`record`], [`metric`], [`store`]
+//!   [`trace_context`], [`record`], [`metric`], [`store`], [`strict_json`]
 //!
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
 //! a credential (the gateways' own crates).
@@ -60,4 +60,5 @@ pub mod permit;
 pub mod principal;
 pub mod record;
 pub mod store;
+pub mod strict_json;
 pub mod trace_context;

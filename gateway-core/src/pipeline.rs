@@ -29,6 +29,7 @@ mod forward;
 mod identify;
 mod in_flight;
 mod key_sources;
+mod members;
 mod open;
 mod recorded_body;
 mod request_span;
@@ -92,9 +93,9 @@ async fn answer(
     worker: &Arc<Worker>,
     site: &Arc<Site>,
     exchange: &mut Exchange,
-    body: Body,
+    mut body: Body,
 ) -> Result<Response<Body>, Refused> {
-    match admit::admit(worker, site, exchange).await? {
+    match admit::admit(worker, site, exchange, &mut body).await? {
         admit::Admitted::Answered(response) => Ok(*response),
         admit::Admitted::To(route) => {
             // What a decision took is beside what the answer takes.

@@ -28,7 +28,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use shared_config::{Changes, Loaded, Secret};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
 pub use self::refused::ReloadRefused;
@@ -38,11 +38,13 @@ use crate::command::prepare::{self, Foundation, Prepared, session_bounds};
 use crate::metric::ReloadResult;
 use crate::observability::diagnostics;
 use crate::pipeline::Core;
-use crate::server::tls::Tls;
 use crate::site::compile::IssuerKeys;
 use crate::stores::{Keys, Vault};
 use crate::upstream::key_source::{KeySource, KeySourceSettings};
 use crate::upstream::{self, Client, Network};
+
+/// Reloads that wait for the one under way, at the most.
+const WAITING_MAX: usize = 16;
 
 /// How long a reload waits for the keys of an issuer that is new.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,6 +91,7 @@ pub struct Reloader {
     foundation: Foundation,
     in_force: Mutex<InForce>,
     probes: Arc<Client>,
+    places: Semaphore,
     shown: ArcSwap<Shown>,
     last: ArcSwapOption<Attempt>,
 }
@@ -102,13 +105,11 @@ impl std::fmt::Debug for Name {
     }
 }
 
-/// A configuration that is served, and what of it a reload changes in place.
+/// A configuration that is served.
 #[derive(Debug, Clone)]
 pub(crate) struct InForce {
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) issuers: Vec<IssuerKeys>,
-    /// TLS of the listener for clients, if it speaks TLS.
-    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 impl Reloader {
@@ -130,6 +131,7 @@ impl Reloader {
             in_force: Mutex::new(in_force),
             // Connections of its own; the cores have theirs.
             probes: Arc::new(Client::new(Network)),
+            places: Semaphore::new(WAITING_MAX),
             last: ArcSwapOption::empty(),
         })
     }
@@ -164,6 +166,7 @@ impl Reloader {
         let this = Arc::clone(self);
         // On a task of its own: an operator who hangs up must not leave half a reload behind.
         let reload = tokio::spawn(async move {
+            let _place = this.places.try_acquire().map_err(|_| ReloadRefused::Busy)?;
             let mut in_force = this.in_force.lock().await;
             let outcome = this.attempt(&mut in_force).await;
             this.note(trigger, &outcome);
@@ -172,11 +175,21 @@ impl Reloader {
         reload.await.unwrap_or(Err(ReloadRefused::Panicked))
     }
 
+    /// Whether the files say something else than what is in force. It blocks nobody.
+    pub(crate) async fn is_behind(&self) -> bool {
+        let (gateway, in_force) = (self.gateway.0, self.in_force.lock().await.clone());
+        let looking = tokio::task::spawn_blocking(move || {
+            let loaded = shared_config::load(in_force.loaded.sources(), &gateway.sections());
+            loaded.map_or(true, |loaded| !in_force.loaded.changes_to(&loaded).is_empty())
+        });
+        looking.await.unwrap_or(false)
+    }
+
     async fn attempt(&self, in_force: &mut InForce) -> Outcome {
         let candidate = self.candidate(in_force.clone()).await?;
         let key_sources = self.key_sources(&candidate.prepared.compiled.issuers).await?;
         let Candidate { loaded, changes, mut prepared } = candidate;
-        if let (Some(tls), Some(settings)) = (&in_force.tls, prepared.listeners.tls.take())
+        if let (Some(tls), Some(settings)) = (&self.core.tls, prepared.listeners.tls.take())
             && changes.touch(&["server", "tls"])
         {
             tls.reload(settings).map_err(|unusable| ReloadRefused::Tls(Arc::new(unusable)))?;

@@ -129,6 +129,8 @@ pub struct Route {
     pub limits_by_address: Vec<Limit>,
     /// Limits charged once the caller is known, or known to be anonymous.
     pub limits_by_consumer: Vec<Limit>,
+    /// Members of the body that those limits are keyed by.
+    pub limit_members: Box<[Box<str>]>,
     /// The time for the whole request.
     pub deadline: Duration,
     /// The longest body it takes.

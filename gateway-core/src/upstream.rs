@@ -30,6 +30,7 @@ mod http1;
 pub mod key_source;
 mod multiplexed;
 mod resolve;
+mod slots;
 mod target;
 mod targets;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use condition::FailureRules;
 pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;
 pub use health::HealthRules;
+pub use slots::SlotRules;
 pub use target::{InvalidTarget, Target, TargetSettings};
 pub use targets::{Picked, TargetState, Targets, TargetsSettings};
 pub use transport::{InvalidTls, Protocol, ServiceTls, TlsTexts};

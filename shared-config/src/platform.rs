@@ -43,7 +43,9 @@ pub use self::auth::{
 pub use self::browser::{Cors, SecurityHeaders};
 pub use self::gate::{BodySchema, Canary, CanaryKey, Decide, Maintenance, Redirect, Respond};
 pub use self::identity::{Assertion, Claims, ClaimsOverride, Identity};
-pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit};
+pub use self::limit::{
+    Limit, LimitKey, LimitKeyPart, LimitKeys, LimitRate, LimitScope, Policy, RateLimit,
+};
 pub use self::listener::{Admin, Gateway, Log, Server};
 pub use self::reload::Reload;
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};

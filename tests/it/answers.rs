@@ -178,6 +178,6 @@ async fn a_body_that_is_no_body_is_the_clients_fault_also_where_it_is_held_whole
     );
     let (status, answer) = harness.mobile.raw_with_body(&head, "zz\r\nno size\r\n").await;
     assert_eq!(status, 400, "{answer}");
-    assert!(answer.contains("body_incomplete"), "{answer}");
+    assert!(answer.contains("chunks_malformed"), "{answer}");
     assert_eq!(harness.calls(Service::Link), 0);
 }

@@ -265,7 +265,7 @@ fn a_fourth_gateway_is_a_name_and_a_file() {
     assert!(text(&output.stdout).contains("name = \"tv-bff\""));
 }
 
-fn copy_sample(folder: &Path) {
+pub(crate) fn copy_sample(folder: &Path) {
     for name in ["platform.toml", "web-bff.toml", "mobile-bff.toml", "partner-gateway.toml"] {
         let from = repository().join("config").join(name);
         std::fs::copy(from, folder.join(name)).expect("copied");

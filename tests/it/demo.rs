@@ -82,7 +82,7 @@ async fn one_command_brings_up_everything_and_takes_it_down_again() {
 async fn the_other_pattern_serves_the_articles_four_routes_from_one_gateway() {
     let program = include_str!("../examples/edge.rs");
     assert!(program.lines().count() < 100);
-    let mut demo = Demo::start(&["--json", "--edge", "--port-offset", "24000"]);
+    let mut demo = Demo::start(&["--json", "--edge", "--port-offset", "23300"]);
     let line = tokio::task::block_in_place(|| demo.first_line());
     let ready: Value = serde_json::from_str(&line).expect("one line of JSON");
     let (url, token) = (text(&ready["edge"]["url"]), text(&ready["mobile"]["access_token"]));
@@ -138,6 +138,24 @@ async fn what_the_demo_started_ends_when_the_demo_is_killed() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), gone).await.expect("everything ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_the_gateways_are_of_an_authority_that_is_made_for_the_run() {
+    let mut demo = Demo::start(&["--json", "--tls", "--port-offset", "24000"]);
+    let line = tokio::task::block_in_place(|| demo.first_line());
+    let ready: Value = serde_json::from_str(&line).expect("one line of JSON");
+    let authority = std::fs::read(text(&ready["authority"])).expect("written");
+    let authority = reqwest::Certificate::from_pem(&authority).expect("a certificate");
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
+    let client = client.build().expect("a client");
+    let (url, token) = (text(&ready["mobile"]["url"]), text(&ready["mobile"]["access_token"]));
+    assert!(url.starts_with("https://localhost:"), "{url}");
+    let answer = client.get(format!("{url}/links/x7Kp2")).bearer_auth(token).send().await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().contains_key("strict-transport-security"));
+    assert!(!is_up(url).await, "who does not know the authority does not believe it");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tests::harness::{Harness, JsonBody as _, field, json_of, part_status};
 use tests::platform::Service;
+use tests::verify::repository;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -119,6 +120,73 @@ async fn a_view_is_for_those_whom_each_service_it_shows_is_for() {
     assert_eq!(harness.calls(Service::Billing), 0);
     let admin = harness.log_in("admin@example.com").await;
     assert_eq!(get_as(&harness, "/dashboard", &admin).await.0, 200);
+}
+
+/// The sample's configuration in a folder of its own, with one more layer; runs mobile-bff there.
+fn mobile_with(layer: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["platform.toml", "mobile-bff.toml"] {
+        let from = repository().join("config").join(name);
+        std::fs::copy(from, folder.path().join(name)).expect("copied");
+    }
+    std::fs::write(folder.path().join("mobile-bff.doc.toml"), layer).expect("written");
+    std::fs::create_dir(folder.path().join("schemas")).expect("made");
+    std::fs::write(folder.path().join("schemas/new-link.json"), "{}").expect("written");
+    let api = json!({ "openapi": "3.1.0", "paths": { "/links/{id}": { "patch": {
+        "operationId": "updateLink",
+        "requestBody": { "content": { "application/json": { "schema": { "type": "object" } } } },
+    } } } });
+    std::fs::write(folder.path().join("api.json"), api.to_string()).expect("written");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let arguments = [arguments, &["--config", &folder, "--environment", "doc"]].concat();
+    let output = super::command::run("mobile-bff", &arguments, &super::command::VARIABLES);
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), super::command::text(&said).replace(&folder, "config"))
+}
+
+fn document() -> String {
+    std::fs::read_to_string(repository().join("docs/gate.md")).expect("readable")
+}
+
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let opening = format!("```{language}\n");
+    let blocks = document.split(&opening).skip(1);
+    blocks.filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_example_of_the_document_is_a_configuration() {
+    let examples = blocks(&document(), "toml");
+    assert!(examples.len() >= 7, "{}", examples.len());
+    for example in examples {
+        let (status, said) = mobile_with(&example, &["check"]);
+        assert_eq!(status, Some(0), "{example}\n{said}");
+    }
+}
+
+#[test]
+fn a_rule_that_cannot_be_read_is_shown_as_the_document_shows_it() {
+    let wrong = "[routes.links-delete]\nrequire = \"role in [editor]\"\n";
+    let (status, said) = mobile_with(wrong, &["check"]);
+    let shown = blocks(&document(), "text").into_iter().find(|block| block.contains('^'));
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains(&shown.expect("a block with a caret")), "{said}");
+}
+
+#[test]
+fn explain_says_what_is_required_and_who_decides() {
+    let layer = "[policy]\nrequire = \"tier != 'suspended'\"\n\
+                 [services.billing-service]\ndecide = { call = \"POST user-service:/d\" }\n\
+                 [routes.billing-usage]\nrequire = \"role in ['editor','admin']\"\n";
+    let (status, said) = mobile_with(layer, &["explain", "GET", "/billing/usage"]);
+    assert_eq!(status, Some(0), "{said}");
+    for expected in [
+        "requires tier != 'suspended' (policy.require)\n",
+        "requires role in ['editor', 'admin'] (routes.billing-usage.require)\n",
+        "asks user-service:/d\n",
+    ] {
+        assert!(said.contains(expected), "{expected} is missing in\n{said}");
+    }
 }
 
 // ── Constants, redirects, maintenance, addresses ────────────────────────────────────────────────
@@ -342,6 +410,22 @@ async fn without_a_decision_nobody_passes() {
 }
 
 #[tokio::test]
+async fn a_public_route_is_decided_about_only_where_it_says_so_itself() {
+    let stub = Stub::start(r#"{"allow":false}"#).await;
+    let call = "decide = { call = \"POST policy-service:/d\", deadline = \"5s\" }";
+    let layer = format!("[services.user-service]\n{call}\n[routes.auth-refresh]\n{call}\n");
+    let builder = Harness::builder().platform_layer(&stub.section("policy-service"));
+    // The harness logs in by a public route that inherits the decision and is not asked about.
+    let harness = builder.layer("mobile-bff", &layer).start().await;
+    assert!(stub.asked().is_empty());
+    let request = harness.mobile.post("/auth/refresh").json_body(&json!({ "refresh_token": "x" }));
+    assert_eq!(request.send().await.expect("an answer").status(), 403);
+    let (_, question) = stub.asked().pop().expect("asked");
+    let question: Value = serde_json::from_slice(&question).expect("JSON");
+    assert_eq!((&question["identity"], &question["route"]), (&Value::Null, &json!("auth-refresh")));
+}
+
+#[tokio::test]
 async fn a_kept_decision_is_for_the_same_caller_and_request_and_ends() {
     let stub = Stub::start(r#"{"allow":true}"#).await;
     let layer = "[services.link-service]\n\
@@ -359,6 +443,45 @@ async fn a_kept_decision_is_for_the_same_caller_and_request_and_ends() {
     assert_eq!(asked("/links", &harness.token).await, 3);
     harness.advance(Duration::from_secs(10));
     assert_eq!(asked("/links/x7Kp2", &harness.token).await, 4);
+}
+
+// ── Limits by what a body says ──────────────────────────────────────────────────────────────────
+
+#[tokio::test]
+async fn one_account_has_one_bucket_however_it_is_spelled_and_others_have_their_own() {
+    let layer = "
+        [limits.account]\nkey = [\"address\", \"body.email\"]\nrate = \"3/min\"
+        [limits.login]\nkey = \"address\"\nrate = \"100/min\"
+        [routes.auth-login]\nlimits = [\"login\", \"account\"]\n";
+    let builder = Harness::builder().layer("mobile-bff", layer).manual_clock();
+    let harness = builder.start().await;
+    let log_in = async |body: &str| {
+        let request = harness.mobile.post("/auth/login").header("Content-Type", "application/json");
+        let answer = request.body(body.to_owned()).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.expect("a body");
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
+    };
+    let victim = |email: &str| format!("{{\"email\": \"{email}\", \"password\": \"wrong\"}}");
+    for email in ["v@example.com", " V@Example.com", "\\u0076@example.com"] {
+        assert_eq!(log_in(&victim(email)).await.0, 401, "{email}");
+    }
+    let before = harness.calls(Service::User);
+    let (status, problem) = log_in(&victim("v@example.com")).await;
+    assert_eq!((status, &problem["violated-policies"]), (429, &json!(["account"])));
+    let (status, problem) = log_in(r#"{"email":"x","Email":"v@example.com"}"#).await;
+    assert_eq!((status, &problem["code"]), (400, &json!("body_ambiguous")));
+    assert_eq!(harness.calls(Service::User), before);
+    assert_eq!(log_in(&victim("other@example.com")).await.0, 401);
+    let good = log_in(&harness.login_body().to_string()).await;
+    assert!(good.0 == 200 && good.1["access_token"].is_string(), "the body went on whole");
+    // Whoever says nothing shares one bucket with all who do.
+    let mut statuses = Vec::new();
+    for body in ["{}", "[]", "no JSON", r#"{"email":null}"#] {
+        statuses.push(log_in(body).await.0);
+    }
+    let (last, others) = statuses.split_last().expect("four");
+    assert!(*last == 429 && !others.contains(&429), "{statuses:?}");
 }
 
 // ── body_schema ─────────────────────────────────────────────────────────────────────────────────
@@ -385,6 +508,7 @@ async fn a_body_is_judged_by_type_size_syntax_and_schema_and_goes_on_as_it_came(
         ("text/plain", "x".repeat(300_000), 413, "body_too_large"),
         (json, String::new(), 400, "body_not_json"),
         (json, "{\"name\":".to_owned(), 400, "body_not_json"),
+        (json, "{\"name\":\"a\",\"name\":7}".to_owned(), 400, "body_not_json"),
         (json, "{\"name\":7,\"owner\":\"x\"}".to_owned(), 422, "body_invalid"),
         (json, format!("{{\"name\":7,\"fill\":\"{}\"}}", "x".repeat(100_000)), 422, "body_invalid"),
     ] {

@@ -50,7 +50,9 @@ fn write(site: &Site, route: &Route, out: &mut String) -> std::fmt::Result {
                     let balance = service.targets.settings().balance.as_str();
                     writeln!(out, ", {targets} targets, {balance}")
                 }
-            }
+            }?;
+            let canary = proxy.canary.as_ref().and_then(|one| site.services.get(one.service));
+            canary.map_or(Ok(()), |canary| writeln!(out, "or, as its canary, to {}", canary.name))
         }
         Action::Local(_) => writeln!(out, "an endpoint of the gateway's own"),
         Action::Aggregate(aggregate) => explain::explain(&aggregate.view, out),

@@ -11,13 +11,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use shared_config::platform::{self, ClientCertificates};
 use shared_config::{Diagnostic, Diagnostics, Loaded};
+use tokio::sync::watch;
 
+use super::serve::NotStarted;
 use crate::clock::{Clock, Timestamp};
 use crate::metric::Metrics;
-use crate::server::Entrance;
 use crate::server::proxy_protocol::ProxyProtocol;
-use crate::server::redirect::{Challenges, RedirectSettings};
-use crate::server::tls::{ClientAuthorities, KeyPair, Tls, TlsSettings, TlsUnusable, TlsVersion};
+use crate::server::redirect::{Challenges, Redirect, RedirectSettings};
+use crate::server::tls::{ClientAuthorities, KeyPair, Tls, TlsSettings, TlsVersion};
+use crate::server::{self, Entrance, Server, ServerFailed, ServerSettings};
 use crate::upstream::{FailureRules, Protocol, Target, TargetSettings};
 
 /// From so long before a certificate's end on, it is warned of.
@@ -48,9 +50,11 @@ impl Listeners {
         let tls = server.tls.as_ref().map(|tls| report.tls(tls, clock.wall()));
         let redirect = server.redirect.as_ref().map(|redirect| report.redirect(redirect));
         Diagnostics::none_or(report.found)?;
+        // Never plain TCP in place of TLS, should a reason be missing.
+        let tls = tls.map(|tls| tls.ok_or_else(|| Diagnostics::from_iter([]))).transpose()?;
         let from = server.proxy_protocol.from.iter().map(|network| network.get()).collect();
         Ok(Self {
-            tls: tls.flatten(),
+            tls,
             proxy_protocol: (from, server.proxy_protocol.timeout.get()),
             redirect: redirect.flatten(),
             warnings: report.warnings,
@@ -58,19 +62,56 @@ impl Listeners {
     }
 }
 
-/// What stands at the entrance of the main listener, and TLS alone, for whoever reloads it.
-pub(super) fn entrance(
-    tls: Option<TlsSettings>,
-    (from, timeout): (Vec<IpNet>, Duration),
-    clock: &Clock,
-    metrics: &Arc<Metrics>,
-) -> Result<(Entrance, Option<Arc<Tls>>), TlsUnusable> {
-    let tls = tls.map(|settings| Tls::build(settings, clock.clone(), Arc::clone(metrics)));
-    let tls = tls.transpose()?.map(Arc::new);
-    let metrics = Arc::clone(metrics);
-    let proxy_protocol =
-        if from.is_empty() { None } else { Some(ProxyProtocol::new(from, timeout, metrics)) };
-    Ok((Entrance { proxy_protocol, tls: tls.clone() }, tls))
+/// The listeners for clients, bound.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// The main one.
+    pub(super) server: Server,
+    /// The plain one beside it.
+    pub(super) redirect: Option<(Server, RedirectSettings)>,
+    /// TLS of the main one, for whoever reloads it.
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+impl Listeners {
+    /// Binds them, the main one at `address`; all with these settings.
+    pub(super) fn bind(
+        self,
+        address: SocketAddr,
+        settings: &ServerSettings,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Bound, NotStarted> {
+        for warning in &self.warnings {
+            tracing::warn!(key = warning.key(), "{}", warning.reason());
+        }
+        let tls = self.tls.map(|tls| Tls::build(tls, clock.clone(), Arc::clone(metrics)));
+        let tls = tls.transpose()?.map(Arc::new);
+        let (from, timeout) = self.proxy_protocol;
+        let asks = !from.is_empty();
+        let proxy_protocol = asks.then(|| ProxyProtocol::new(from, timeout, Arc::clone(metrics)));
+        let server = Server::bind(address, settings.clone(), metrics)?
+            .behind(Entrance { proxy_protocol, tls: tls.clone() });
+        let redirect = match self.redirect {
+            Some((address, redirect)) => {
+                // It answers with next to nothing: one core does.
+                let settings = ServerSettings { cores: 1, ..settings.clone() };
+                Some((Server::bind(address, settings, metrics)?, redirect))
+            }
+            None => None,
+        };
+        Ok(Bound { server, redirect, tls })
+    }
+}
+
+/// Starts the plain listener; comes back with where it is.
+pub(super) fn start_redirect(
+    (server, settings): (Server, RedirectSettings),
+    drains: &watch::Receiver<bool>,
+) -> Result<(SocketAddr, server::Running), ServerFailed> {
+    let address = server.local_addr();
+    let running = server.start(move |_| Redirect::new(settings.clone()), drains)?;
+    Ok((address, running))
 }
 
 /// The mistakes and warnings so far.
@@ -183,6 +224,7 @@ impl Report<'_> {
             head_size_max: upstream.head_size_max.as_usize(),
             body_size_max: upstream.body_size_max.as_usize(),
             failures: FailureRules::default(),
+            slots: None,
             protocol: Protocol::Http1,
             tls: None,
             h2_streams_max: 1,

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::Gateway;
-use super::listeners::{self, Listeners};
+use super::listeners::{self, Bound};
 use super::prepare::{Foundation, Prepared, prepare};
 use super::told::Told;
 use crate::admin::{self, Admin};
@@ -33,7 +33,6 @@ use crate::observability::otlp::{Exporter, ExporterUnusable};
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Streams, Worker};
 use crate::readiness::Readiness;
 use crate::reload::{self, InForce, Reloader};
-use crate::server::redirect::Redirect;
 use crate::server::tls::TlsUnusable;
 use crate::server::{
     self, Http2Settings, RefusedHead, Serve, Server, ServerFailed, ServerSettings, Transport,
@@ -158,18 +157,8 @@ pub fn start(
     let Prepared { compiled, listeners, keys, log_level } = prepared;
     diagnostics::init(log_level, diagnostics::Format::Text);
     let Foundation { clock, metrics, vault, .. } = foundation.clone();
-    let Listeners { tls, proxy_protocol, redirect, warnings } = listeners;
-    for warning in &warnings {
-        tracing::warn!(key = warning.key(), "{}", warning.reason());
-    }
-    let (entrance, tls) = listeners::entrance(tls, proxy_protocol, &clock, &metrics)?;
-    let server = Server::bind(platform.server.listen, settings(platform), &metrics)?;
-    let server = server.behind(entrance);
-    let redirect = redirect.map(|(address, redirect)| {
-        let settings = ServerSettings { cores: 1, ..settings(platform) };
-        Server::bind(address, settings, &metrics).map(|server| (server, redirect))
-    });
-    let redirect = redirect.transpose()?;
+    let Bound { server, redirect, tls } =
+        listeners.bind(platform.server.listen, &settings(platform), &clock, &metrics)?;
     let background = server::background::build().map_err(NotStarted::Runtime)?;
     let listener = bind_admin(&background, platform.admin.listen)?;
     let admin = listener.local_addr().unwrap_or(platform.admin.listen);
@@ -189,12 +178,13 @@ pub fn start(
         key_sources,
         observer: options.observer,
         readiness: Arc::new(Readiness::default()),
+        tls,
     });
     let (drain, drains) = watch::channel(false);
     // Probes must be able to see a drain, so the admin listener outlives it.
     let (over, is_over) = watch::channel(false);
     let (stop, stops) = watch::channel(false);
-    let force = InForce { loaded: Arc::new(loaded.clone()), issuers: compiled.issuers, tls };
+    let force = InForce { loaded: Arc::new(loaded.clone()), issuers: compiled.issuers };
     let reloader = Reloader::new(gateway, &core, foundation, force);
     background.block_on(async { reloader.watch_targets() });
     watch_files(&background, &reloader, gateway, loaded);
@@ -203,12 +193,7 @@ pub fn start(
     background.spawn(Streams::watch(Arc::downgrade(&core)));
     let address = server.local_addr();
     let server = serve(server, &core, &access_log, &drains)?;
-    let redirect = redirect.map(|(server, settings)| {
-        let address = server.local_addr();
-        let make = move |_| Redirect::new(settings.clone());
-        server.start(make, &drains).map(|running| (address, running))
-    });
-    let redirect = redirect.transpose()?;
+    let redirect = redirect.map(|bound| listeners::start_redirect(bound, &drains)).transpose()?;
     core.readiness.serving();
     tracing::info!(gateway = gateway.name(), %address, %admin, "serving");
     let lines = Lines { drain, over, stops, parent: options.stops_with_parent };
@@ -309,7 +294,8 @@ fn settings(platform: &Platform) -> ServerSettings {
         head_limits: HeadLimits {
             target_size_max: server.target_size_max.as_usize().saturating_mul(slack),
             head_size_max: server.head_size_max.as_usize().saturating_mul(slack),
-            header_count_max: server.header_count_max.saturating_mul(slack),
+            // No more here: up to 100 the HTTP library parses without allocating.
+            header_count_max: server.header_count_max,
         },
         http2: Http2Settings {
             streams_max: server.http2.streams_max,

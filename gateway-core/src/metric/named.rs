@@ -38,7 +38,9 @@ impl<S: Clone + Hash + Eq, M: Clone, C: MetricConstructor<M> + Clone> Named<S, M
         if let Some(metric) = self.family.get(labels) {
             return metric.clone();
         }
-        self.made().insert(labels.clone());
+        // Held on to, so that nobody removes it from the one and not yet from the other.
+        let mut made = self.made();
+        made.insert(labels.clone());
         self.family.get_or_create_owned(labels)
     }
 
@@ -55,5 +57,33 @@ impl<S: Clone + Hash + Eq, M: Clone, C: MetricConstructor<M> + Clone> Named<S, M
 
     fn made(&self) -> MutexGuard<'_, HashSet<S>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::counter::Counter;
+
+    use super::*;
+
+    type Labels = Vec<(String, String)>;
+
+    fn labels(name: &str) -> Labels {
+        vec![("route".to_owned(), name.to_owned())]
+    }
+
+    #[test]
+    fn what_is_removed_begins_anew_and_what_is_kept_goes_on() {
+        let named: Named<Labels, Counter> = Named::default();
+        for name in ["old", "new"] {
+            named.get_or_create_owned(&labels(name)).inc();
+        }
+        named.retain(|known| *known == labels("new"));
+        let shown = |name| named.family.get(&labels(name)).map(|counter| counter.get());
+        assert_eq!((shown("old"), shown("new"), named.made().len()), (None, Some(1), 1));
+        assert_eq!(named.get_or_create_owned(&labels("new")).inc(), 1);
+        assert_eq!(named.get_or_create_owned(&labels("old")).inc(), 0);
+        named.retain(|_| false);
+        assert_eq!(named.made().len(), 0);
     }
 }

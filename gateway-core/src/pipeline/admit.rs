@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::{Worker, at_once, authorize, decide, identify};
+use super::{Worker, at_once, authorize, decide, identify, members};
 use crate::body::Body;
 use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
@@ -27,6 +27,7 @@ pub(super) async fn admit<'a>(
     worker: &Worker,
     site: &'a Arc<Site>,
     exchange: &mut Exchange,
+    body: &mut Body,
 ) -> Result<Admitted<'a>, Refused> {
     let core = &worker.core;
     exchange.steps.take(Step::Guard);
@@ -48,7 +49,7 @@ pub(super) async fn admit<'a>(
     exchange.steps.take(Step::LimitAddress);
     let by_address = found.as_ref().map_or(&site.limits_by_address, |at| &at.limits_by_address);
     let mut applied = Vec::new();
-    charge(core, by_address, exchange, &mut applied)?;
+    charge(core, by_address, (exchange, &[]), &mut applied)?;
     let route = found?;
 
     exchange.steps.take(Step::Identify);
@@ -60,7 +61,8 @@ pub(super) async fn admit<'a>(
     decide::decide(worker, site, route, exchange).await?;
 
     exchange.steps.take(Step::LimitConsumer);
-    charge(core, &route.limits_by_consumer, exchange, &mut applied)?;
+    let said = members::read(worker, site, route, exchange, body).await?;
+    charge(core, &route.limits_by_consumer, (exchange, &said), &mut applied)?;
     limits::report(&applied, &mut exchange.answer_headers);
     Ok(Admitted::To(route))
 }
@@ -96,10 +98,11 @@ fn find<'a>(site: &'a Site, exchange: &mut Exchange) -> Result<&'a Route, Refuse
 fn charge<'a>(
     core: &Core,
     limits: &'a [Limit],
-    exchange: &Exchange,
+    (exchange, members): (&Exchange, &[(Box<str>, String)]),
     applied: &mut Vec<Applied<'a>>,
 ) -> Result<(), Refused> {
-    let subject = Subject { client: exchange.client, principal: exchange.principal.as_deref() };
+    let principal = exchange.principal.as_deref();
+    let subject = Subject { client: exchange.client, principal, members };
     Ok(core.rate_limits.charge(limits, subject, core.clock.now(), applied)?)
 }
 

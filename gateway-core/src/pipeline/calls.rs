@@ -79,9 +79,10 @@ pub(super) async fn call(
     let span = CallSpan::of_service(&context.trace, service, called);
     dress(site, context, request.headers_mut());
     let time_left = context.deadline.since(started);
+    let is_at_hand = matches!(request.body(), Body::Full(_));
     let answer = match service.targets.pick(clock) {
         Ok(target) => {
-            let target = target.within(time_left);
+            let target = if is_at_hand { target.within(time_left) } else { target };
             let attempt = span.attempt(1, &target);
             sign(worker, (site, service), (context, &attempt), &mut request);
             let answer = worker.client.call(&target, request, time_left).await;

@@ -10,6 +10,7 @@ use crate::metric::Metrics;
 use crate::observability::access_log::LineWriter;
 use crate::pipeline::{KeySources, Streams};
 use crate::readiness::Readiness;
+use crate::server::tls::Tls;
 use crate::site::Site;
 use crate::site::limits::RateLimits;
 use crate::stores::{Keys, Vault};
@@ -65,6 +66,8 @@ pub struct Core {
     pub observer: Option<Observer>,
     /// Whether this process should get traffic.
     pub readiness: Arc<Readiness>,
+    /// TLS of the listener for clients, if it speaks TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// One core thread's own: its connections to the services and its end of the access log.

@@ -45,7 +45,8 @@ pub(super) async fn decide(
         count(worker, &verdict, "kept");
         return Ok(verdict.apply()?);
     }
-    match ask(worker, site, point, &question, exchange).await {
+    // Boxed: most requests ask nobody, and this is large.
+    match Box::pin(ask(worker, site, point, &question, exchange)).await {
         Ok(verdict) => {
             point.keep(&question, &verdict, worker.core.clock.now());
             count(worker, &verdict, "call");

@@ -7,7 +7,8 @@ mod local;
 mod pass_through;
 mod upgrade;
 
-pub(super) use self::pass_through::events;
+pub(super) use self::pass_through::{events, of_client};
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;

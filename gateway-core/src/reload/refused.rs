@@ -26,6 +26,9 @@ pub enum ReloadRefused {
     /// TLS cannot be spoken as it says.
     #[error("{0}")]
     Tls(Arc<TlsUnusable>),
+    /// Many reloads wait already.
+    #[error("too many reloads wait")]
+    Busy,
     /// A fault of the gateway's own.
     #[error("a panic while reloading")]
     Panicked,
@@ -47,7 +50,7 @@ impl Refusal for ReloadRefused {
     fn status(&self) -> StatusCode {
         match self {
             Self::Configuration(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Keys(_) | Self::NoClient(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Keys(_) | Self::NoClient(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Tls(_) | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -56,6 +59,7 @@ impl Refusal for ReloadRefused {
         match self {
             Self::Configuration(_) => "configuration_refused",
             Self::Keys(_) | Self::NoClient(_) => "configuration_keys_unavailable",
+            Self::Busy => "configuration_busy",
             Self::Tls(_) | Self::Panicked => InternalError::CODE,
         }
     }
@@ -66,6 +70,7 @@ impl Refusal for ReloadRefused {
             Self::Keys(_) | Self::NoClient(_) => {
                 format!("What was in force stays in force: {self}.").into()
             }
+            Self::Busy => "Many reloads wait already. Try again.".into(),
             Self::Tls(_) | Self::Panicked => {
                 "What was in force stays in force. The log says more.".into()
             }

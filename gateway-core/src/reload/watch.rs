@@ -28,6 +28,10 @@ pub async fn on_hangup(reloader: Arc<Reloader>) {
 pub async fn on_change(reloader: Arc<Reloader>, watched: Watched, interval: Duration) {
     let Some((mut watched, mut tried)) = look(watched).await else { return };
     let mut seen = tried;
+    // What was saved between the start's reading and the first look.
+    if reloader.is_behind().await {
+        let _ = reloader.reload(Trigger::Files).await;
+    }
     loop {
         sleep(interval).await;
         let Some((again, now)) = look(watched).await else { return };

@@ -84,11 +84,12 @@ where
     let Watched { io, state, arrival: Arrival::Messages(intake) } = watched else { return };
     let held = intake.into_held();
     let mut frames = on.frames();
-    // These are one read's at the most, and cost as much as others.
-    if frames.take(&held) {
-        state.enter(Phase::New);
-        http2::run(&on, Watched { io, state, arrival: Arrival::Frames(frames, held) }).await;
+    // One read's at the most; they cost as much as others.
+    if !frames.take(&held) {
+        return on.flooded();
     }
+    state.enter(Phase::New);
+    http2::run(&on, Watched { io, state, arrival: Arrival::Frames(frames, held) }).await;
 }
 
 /// Comes back with the connection when it is one of HTTP/2.
@@ -209,6 +210,12 @@ impl<S> Connected<S> {
     /// Counts an end that the client has brought about.
     pub(super) fn count_end(&self, reason: &'static str) {
         self.core.ends.get_or_create(&ConnectionEnd { reason }).inc();
+    }
+
+    pub(super) fn flooded(&self) {
+        let peer = self.transport.peer;
+        tracing::debug!(%peer, "a client sent too many frames that carry nothing");
+        self.count_end("flood");
     }
 
     pub(super) fn stalled(&self) {

@@ -22,8 +22,8 @@ use crate::server::ServerSettings;
 const HEADERS_FOR_FREE: usize = 100;
 
 /// The library reads a head only when the `intake` has found it sound, so its own bounds are never
-/// met: they lie this far beyond ours, for what is read along with a head.
-const BUFFER_SLACK: usize = 64 * 1024;
+/// met: they lie this far beyond ours, for what is read along with a head. It allows no less.
+const BUFFER_SLACK: usize = 8 * 1024;
 
 /// The longest target and the most header fields that the library can take in.
 const TARGET_SIZE_MAX: usize = 65_534;

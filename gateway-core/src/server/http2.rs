@@ -17,7 +17,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response, header};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -38,14 +40,16 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same of all requests of one connection: what unread bodies can cost.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
-/// Bytes of an answer that wait for its client.
+/// Bytes of an answer that wait for its client. As much is given to the library at once: it holds
+/// what it is given, and only a stream that has more to give is attended to.
 const SEND_BUFFER_MAX: usize = 64 * 1024;
 
 /// Streams that a client has cancelled before they were looked at.
 const RESETS_PENDING_MAX: usize = 20;
 
-/// Streams that were refused for a fault of their own, until the connection ends.
-const FAULTS_MAX: usize = 100;
+/// Streams that were refused, for a fault of their own or because there were too many, in the whole
+/// life of a connection. No sound client comes near, however long it stays.
+const FAULTS_MAX: usize = 1_000;
 
 /// A client whose connection has died without a word is found out after these.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -109,13 +113,12 @@ where
         End::Closed(Ok(())) | End::Unused => {}
         End::Closed(Err(error)) => {
             tracing::debug!(%peer, %error, "a client's connection broke");
-            on.count_end("broken_http2");
+            if !state.has_ended() {
+                on.count_end("broken_http2");
+            }
         }
         End::Stalled => on.stalled(),
-        End::Flooded => {
-            tracing::debug!(%peer, "a client sent too many frames that carry nothing");
-            on.count_end("flood");
-        }
+        End::Flooded => on.flooded(),
     }
     // What is still being done is for nobody.
     streams.tasks.take().abort_all();
@@ -158,11 +161,56 @@ fn builder(settings: &ServerSettings, streams: Streams) -> http2::Builder<Stream
 async fn answer<S: Serve>(
     on: Rc<Connected<S>>,
     request: Request<Incoming>,
-) -> Result<Response<Served<S::Body>>, Infallible> {
+) -> Result<Response<Pieces<Served<S::Body>>>, Infallible> {
     let mut response = on.answer(request).await;
     // It is the connection's affair, and here the connection says so itself.
     response.headers_mut().remove(header::CONNECTION);
-    Ok(response)
+    let state = Rc::clone(&on.state);
+    Ok(response.map(|body| Pieces { body, rest: Bytes::new(), state }))
+}
+
+/// A body in pieces of a bounded size. They are not copied.
+struct Pieces<B> {
+    body: B,
+    rest: Bytes,
+    state: Rc<State>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(context)?).map(Frame::into_data) {
+                Some(Ok(data)) => this.rest = data,
+                Some(Err(trailers)) => return Poll::Ready(Some(Ok(trailers))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let size = this.rest.len().min(SEND_BUFFER_MAX);
+        let piece = Frame::data(this.rest.split_to(size));
+        this.state.hears(Poll::Ready(Some(Ok(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = u64::try_from(self.rest.len()).unwrap_or(u64::MAX);
+        let of_body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
+    }
 }
 
 /// The streams of one connection.

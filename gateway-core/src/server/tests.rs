@@ -1,5 +1,7 @@
 //! Bytes in, bytes out. Waits are tested over pipes under paused time, the rest over TCP.
 
+mod http2;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Mutex;

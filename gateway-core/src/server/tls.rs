@@ -24,8 +24,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
@@ -80,6 +78,13 @@ pub struct Tls {
     metrics: Arc<Metrics>,
 }
 
+/// What will be spoken once it is put in force.
+#[derive(Debug)]
+pub struct PreparedTls {
+    spoken: Spoken,
+    ends: Vec<(CertificateFile, i64)>,
+}
+
 /// What new connections are made with.
 #[derive(Debug)]
 struct Spoken {
@@ -101,9 +106,11 @@ impl Tls {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, TlsUnusable> {
-        show_ends(&settings, &metrics.certificate_ends);
+        let ends = ends(&settings);
         let spoken = Spoken::build(settings, &clock, None)?;
-        Ok(Self { current: ArcSwap::from_pointee(spoken), clock, metrics })
+        let tls = Self { current: ArcSwap::from_pointee(spoken), clock, metrics };
+        tls.show_ends(&ends);
+        Ok(tls)
     }
 
     /// Speaks with other certificates and settings from the next connection on.
@@ -112,10 +119,32 @@ impl Tls {
     ///
     /// [`TlsUnusable`]; what was spoken before goes on then.
     pub fn reload(&self, settings: TlsSettings) -> Result<(), TlsUnusable> {
-        show_ends(&settings, &self.metrics.certificate_ends);
-        let before = self.current.load_full();
-        self.current.store(Arc::new(Spoken::build(settings, &self.clock, Some(&before))?));
+        self.put_in_force(self.prepare(settings)?);
         Ok(())
+    }
+
+    /// The first half of a reload, which may fail and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tls::reload`].
+    pub fn prepare(&self, settings: TlsSettings) -> Result<PreparedTls, TlsUnusable> {
+        let ends = ends(&settings);
+        let before = self.current.load();
+        Ok(PreparedTls { spoken: Spoken::build(settings, &self.clock, Some(&before))?, ends })
+    }
+
+    /// The second half, which cannot fail.
+    pub fn put_in_force(&self, prepared: PreparedTls) {
+        self.show_ends(&prepared.ends);
+        self.current.store(Arc::new(prepared.spoken));
+    }
+
+    fn show_ends(&self, ends: &[(CertificateFile, i64)]) {
+        self.metrics.certificate_ends.clear();
+        for (file, end) in ends {
+            self.metrics.certificate_ends.get_or_create(file).set(*end);
+        }
     }
 }
 
@@ -171,13 +200,14 @@ fn versions(oldest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] 
 
 static ONLY_V13: [&SupportedProtocolVersion; 1] = [&version::TLS13];
 
-fn show_ends(settings: &TlsSettings, ends: &Family<CertificateFile, Gauge>) {
-    ends.clear();
-    for pair in std::iter::once(&settings.default).chain(&settings.others) {
-        let labels = CertificateFile { file: pair.file().into() };
+/// When each certificate ends, in seconds since 1970.
+fn ends(settings: &TlsSettings) -> Vec<(CertificateFile, i64)> {
+    let pairs = std::iter::once(&settings.default).chain(&settings.others);
+    let end = |pair: &KeyPair| {
         let end = i64::try_from(pair.not_after().unix_seconds()).unwrap_or(i64::MAX);
-        ends.get_or_create(&labels).set(end);
-    }
+        (CertificateFile { file: pair.file().into() }, end)
+    };
+    pairs.map(end).collect()
 }
 
 /// The time that certificates of clients are judged by is ours.

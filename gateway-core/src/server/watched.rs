@@ -150,7 +150,7 @@ impl State {
         self.is_flooded.get()
     }
 
-    /// Whether the client has ended its side.
+    /// Whether the client has ended its side, in order or not.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended.get()
     }
@@ -307,7 +307,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                 return Poll::Pending;
             }
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
+            if let Err(error) = ready!(Pin::new(&mut this.io).poll_read(context, buffer)) {
+                this.state.has_ended.set(true);
+                return Poll::Ready(Err(error));
+            }
             let new = buffer.filled().get(before..).unwrap_or_default();
             if new.is_empty() {
                 this.state.has_ended.set(true);

@@ -2,7 +2,7 @@
 //!
 //! Closed: calls pass and are counted. Open: none passes until a pause is over. Half-open: a few
 //! pass as probes; all of them must succeed for the breaker to close, and one that fails opens it
-//! again, for longer. One kind of breaker serves two ends (docs/adr/0015): a target's own, which
+//! again, for longer. One kind of breaker serves two ends (docs/adr/0020): a target's own, which
 //! refuses calls, and its ejection, which only makes the balance pass it over.
 //!
 //! Invariants

@@ -194,9 +194,13 @@ impl<C: Connect> Client<C> {
         target: &Arc<Target>,
         home: &Arc<Home<C::Stream>>,
     ) -> Result<Box<Wire<C::Stream>>, CallFailed> {
+        let slot = match target.slots() {
+            Some(slots) => Some(slots.take().await?),
+            None => None,
+        };
         let stream = self.connected(target).await?;
         self.pools.keep_swept();
-        Ok(Wire::new(stream, home, head_size_max(target.settings())))
+        Ok(Wire::new(stream, home, head_size_max(target.settings()), slot))
     }
 
     /// A new connection, not yet used for anything.
@@ -243,7 +247,7 @@ impl<C: Connect> Client<C> {
         }
         // A new target is rare (a reload): the time to let go of those that are gone.
         pools.retain(|_, pool| pool.target.strong_count() > 0);
-        let home = Home::new(target.settings());
+        let home = Home::new(target.settings(), target.slots());
         let pool = Pool { target: Arc::downgrade(target), home: Arc::clone(&home) };
         pools.insert(key, pool);
         home

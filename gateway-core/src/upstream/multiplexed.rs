@@ -51,13 +51,13 @@ const ATTEMPTS_MAX: u32 = 3;
 
 /// One core's connection to one target, once there is one.
 #[derive(Debug, Default)]
-pub(super) struct Slot {
+pub(super) struct Shared {
     session: Mutex<Option<Session>>,
     /// How often none could be opened.
     failures: AtomicU64,
 }
 
-impl Slot {
+impl Shared {
     /// Lets go of a connection that takes no more calls, if it is the current one still.
     async fn forget(&self, session: &Session) {
         let mut current = self.session.lock().await;
@@ -199,7 +199,7 @@ impl<C: Connect> Client<C> {
         let may_repeat = may_repeat && request.method().is_idempotent();
         let (mut attempts, mut tries) = (1, 1);
         loop {
-            let mut session = self.session(target, home.slot()).await?;
+            let mut session = self.session(target, home.shared()).await?;
             let Some(place) = session.streams.take() else {
                 return Err(CallFailed::Busy(session.streams.max()));
             };
@@ -230,20 +230,20 @@ impl<C: Connect> Client<C> {
                 attempts += 1;
             }
             if !is_refused(failed.error()) {
-                home.slot().forget(&session).await;
+                home.shared().forget(&session).await;
             }
         }
     }
 
     /// The connection of this core, opened by whoever comes first.
-    async fn session(&self, target: &Arc<Target>, slot: &Slot) -> Result<Session, CallFailed> {
-        let failures = slot.failures.load(Ordering::Relaxed);
-        let mut current = slot.session.lock().await;
+    async fn session(&self, target: &Arc<Target>, shared: &Shared) -> Result<Session, CallFailed> {
+        let failures = shared.failures.load(Ordering::Relaxed);
+        let mut current = shared.session.lock().await;
         if let Some(session) = current.as_ref().filter(|session| session.is_open()) {
             return Ok(session.clone());
         }
         // Those who waited for somebody else's attempt do not try one after the other.
-        if slot.failures.load(Ordering::Relaxed) != failures {
+        if shared.failures.load(Ordering::Relaxed) != failures {
             return Err(CallFailed::Unreachable("it could not be reached just before".into()));
         }
         let opened = async {
@@ -252,7 +252,7 @@ impl<C: Connect> Client<C> {
             opened.map_err(sorted)
         };
         let opened = opened.await.inspect_err(|_| {
-            slot.failures.fetch_add(1, Ordering::Relaxed);
+            shared.failures.fetch_add(1, Ordering::Relaxed);
         });
         let session = opened?;
         *current = Some(session.clone());

@@ -13,6 +13,7 @@ use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 
 use crate::permit::{Permit, Permits};
 use crate::upstream::condition::{Condition, FailureRules};
+use crate::upstream::slots::{SlotRules, Slots};
 use crate::upstream::transport::{Protocol, ServiceTls};
 
 /// How long a service may take, and how much. Each bound stands in the configuration.
@@ -34,6 +35,8 @@ pub struct TargetSettings {
     pub head_size_max: usize,
     /// Bytes of an answer's body where the gateway must hold it whole.
     pub body_size_max: usize,
+    /// How many connections there may be, all cores together; `None`: no bound of their own.
+    pub slots: Option<SlotRules>,
     /// What is spoken over its connections.
     pub protocol: Protocol,
     /// How they are encrypted; `None`: they are not.
@@ -76,6 +79,7 @@ pub struct Target {
     /// Which of its host's addresses this target is; `None`: whichever answers.
     address: Option<SocketAddr>,
     condition: Condition,
+    slots: Option<Arc<Slots>>,
     settings: TargetSettings,
     requests: Arc<Permits>,
     connections_opened: AtomicU64,
@@ -139,6 +143,7 @@ impl Target {
             host_header,
             address: None,
             condition: Condition::new(&settings.failures),
+            slots: settings.slots.clone().map(Slots::new),
             requests: Permits::new(settings.requests_in_flight_max),
             settings,
             connections_opened: AtomicU64::new(0),
@@ -203,6 +208,7 @@ impl Target {
             host_header: self.host_header.clone(),
             address: Some(address),
             condition: Condition::new(&self.settings.failures),
+            slots: self.settings.slots.clone().map(Slots::new),
             requests: Permits::new(self.settings.requests_in_flight_max),
             settings: self.settings.clone(),
             connections_opened: AtomicU64::new(0),
@@ -245,6 +251,11 @@ impl Target {
     /// How it does.
     pub(super) const fn condition(&self) -> &Condition {
         &self.condition
+    }
+
+    /// The bound on its connections, where there is one.
+    pub(super) const fn slots(&self) -> Option<&Arc<Slots>> {
+        self.slots.as_ref()
     }
 
     /// Whether as many requests as allowed are in flight.

@@ -23,6 +23,7 @@ pub(crate) fn settings() -> TargetSettings {
         requests_in_flight_max: 4,
         head_size_max: 8_192,
         body_size_max: 1_024,
+        slots: None,
         protocol: Protocol::Http1,
         tls: None,
         h2_streams_max: 8,

@@ -81,21 +81,29 @@ impl<C: Connect> Client<C> {
     }
 }
 
-/// A connection from which some bytes have been read too many: they come first.
+/// A connection from which some bytes have been read too many: they come first. It may hold
+/// something for as long as it is there.
 #[derive(Debug)]
-pub struct Rewound<I> {
+pub struct Rewound<I, H = ()> {
     first: Bytes,
     io: I,
+    _held: H,
 }
 
 impl<I> Rewound<I> {
     /// The connection as it was before `first` was read from it.
     pub const fn new(first: Bytes, io: I) -> Self {
-        Self { first, io }
+        Self::holding(first, io, ())
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Rewound<I> {
+impl<I, H> Rewound<I, H> {
+    pub(super) const fn holding(first: Bytes, io: I, held: H) -> Self {
+        Self { first, io, _held: held }
+    }
+}
+
+impl<I: AsyncRead + Unpin, H: Unpin> AsyncRead for Rewound<I, H> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -112,7 +120,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Rewound<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Rewound<I> {
+impl<I: AsyncWrite + Unpin, H: Unpin> AsyncWrite for Rewound<I, H> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

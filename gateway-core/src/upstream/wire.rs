@@ -7,6 +7,7 @@
 //! - It carries one request at a time, and goes home only when it is ready for the next.
 //! - Whoever drops it hangs up.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use tokio::time::Instant;
 
 use crate::body::{Body, BodyError, Carry};
 use crate::upstream::http1::{Connection, Failed, NotSent};
-use crate::upstream::multiplexed::Slot;
+use crate::upstream::multiplexed::Shared;
+use crate::upstream::slots::{Keeper, Slot, Slots};
 use crate::upstream::target::TargetSettings;
 use crate::upstream::upgrade::Rewound;
 
@@ -27,12 +29,13 @@ use crate::upstream::upgrade::Rewound;
 pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     connection: Connection<S>,
     home: Weak<Home<S>>,
+    slot: Option<Slot>,
 }
 
 /// What asking for the bare connection came to.
 pub(super) enum Switched<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// It is the caller's, after this head.
-    To(response::Parts, Rewound<S>),
+    To(response::Parts, Rewound<S, Option<Slot>>),
     /// There is an answer like any other.
     Not(Response<()>, Box<Wire<S>>),
 }
@@ -41,18 +44,28 @@ pub(super) enum Switched<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
 pub(super) struct Home<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     unused: Mutex<Vec<(Instant, Box<Wire<S>>)>>,
     /// The connection that calls share, where HTTP/2 is spoken.
-    slot: Slot,
+    shared: Shared,
     settings: TargetSettings,
+    slots: Option<Arc<Slots>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
-    pub(super) fn new(settings: &TargetSettings) -> Arc<Self> {
-        let (unused, slot) = (Mutex::default(), Slot::default());
-        Arc::new(Self { unused, slot, settings: settings.clone() })
+    pub(super) fn new(settings: &TargetSettings, slots: Option<&Arc<Slots>>) -> Arc<Self> {
+        let home = Arc::new(Self {
+            unused: Mutex::default(),
+            shared: Shared::default(),
+            settings: settings.clone(),
+            slots: slots.cloned(),
+        });
+        if let Some(slots) = slots {
+            let keeper: Arc<dyn Keeper> = Arc::clone(&home) as _;
+            slots.register(Arc::downgrade(&keeper));
+        }
+        home
     }
 
-    pub(super) const fn slot(&self) -> &Slot {
-        &self.slot
+    pub(super) const fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     fn unused(&self) -> MutexGuard<'_, Vec<(Instant, Box<Wire<S>>)>> {
@@ -73,7 +86,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
 
     fn put(&self, wire: Box<Wire<S>>) {
         let mut unused = self.unused();
-        if unused.len() < self.settings.idle_connections_max {
+        // Under the lock: who begins to wait after this look finds the connection here.
+        let is_wanted = self.slots.as_ref().is_some_and(|slots| slots.is_wanted());
+        if !is_wanted && unused.len() < self.settings.idle_connections_max {
             unused.push((Instant::now(), wire));
         }
     }
@@ -95,11 +110,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Keeper for Home<S> {
+    fn let_go(&self) -> bool {
+        let oldest = {
+            let mut unused = self.unused();
+            (!unused.is_empty()).then(|| unused.remove(0))
+        };
+        // Closed only now, and not while the list is locked.
+        oldest.is_some()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for Home<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Home").finish_non_exhaustive()
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     /// What has just been opened.
-    pub(super) fn new(stream: S, home: &Arc<Home<S>>, head_size_max: usize) -> Box<Self> {
+    pub(super) fn new(
+        stream: S,
+        home: &Arc<Home<S>>,
+        head_size_max: usize,
+        slot: Option<Slot>,
+    ) -> Box<Self> {
         let connection = Connection::new(stream, head_size_max);
-        Box::new(Self { connection, home: Arc::downgrade(home) })
+        Box::new(Self { connection, home: Arc::downgrade(home), slot })
     }
 
     /// Sends a request and waits for the head of its answer. A request of which nothing was sent
@@ -121,8 +158,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Switched::Not(response, self));
         }
-        let (io, read) = self.connection.into_parts();
-        Ok(Switched::To(response.into_parts().0, Rewound::new(read, io)))
+        let Self { connection, slot, .. } = *self;
+        let (io, read) = connection.into_parts();
+        Ok(Switched::To(response.into_parts().0, Rewound::holding(read, io, slot)))
     }
 }
 

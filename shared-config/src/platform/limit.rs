@@ -41,7 +41,7 @@ pub struct RateLimit {
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// Whose bucket a request takes from.
-    pub key: LimitKey,
+    pub key: LimitKeys,
     /// How often, for everybody or by tier.
     pub rate: LimitRate,
     /// Requests that may come at once; absent: as many as the rate allows in its period.
@@ -50,6 +50,57 @@ pub struct Limit {
     /// Whether routes share the bucket.
     #[serde(default)]
     pub scope: LimitScope,
+}
+
+/// Whose bucket a limit takes from: one thing, or several that make one bucket together.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum LimitKeys {
+    /// `"consumer"`
+    One(LimitKey),
+    /// `["address", "body.email"]`
+    Several(Vec<LimitKeyPart>),
+}
+
+impl JsonSchema for LimitKeys {
+    fn schema_name() -> Cow<'static, str> {
+        "LimitKeys".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "array"],
+            "minItems": 1,
+            "items": { "type": "string" },
+        })
+    }
+}
+
+/// One of several things that make a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum LimitKeyPart {
+    /// `address`
+    Address,
+    /// `consumer`
+    Consumer,
+    /// `body.email`: a member of the request's JSON body.
+    Body(String),
+}
+
+impl TryFrom<String> for LimitKeyPart {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        match text.as_str() {
+            "address" => Ok(Self::Address),
+            "consumer" => Ok(Self::Consumer),
+            other => match other.strip_prefix("body.").filter(|name| !name.is_empty()) {
+                Some(name) => Ok(Self::Body(name.to_owned())),
+                None => Err("must be address, consumer, or body. and a member's name"),
+            },
+        }
+    }
 }
 
 /// Whose bucket a limit takes from.

@@ -36,6 +36,13 @@ pub struct Upstream {
     /// WebSockets open to one service, all cores together.
     #[schemars(range(min = 1))]
     pub websockets_max: u32,
+    /// Connections to one target, all cores together; without it as many as calls need.
+    #[schemars(range(min = 1))]
+    pub connections_max: Option<u32>,
+    /// Calls that may wait for a connection to one target.
+    pub pending_max: u32,
+    /// How long they may.
+    pub pending_timeout: Duration,
     /// Longest head of an answer.
     pub head_size_max: ByteSize,
     /// Longest body of an answer, where the gateway must hold it whole.
@@ -66,8 +73,7 @@ pub struct Service {
     /// How connections to it are encrypted.
     pub tls: Option<ServiceTls>,
     /// A mesh's sidecar balances, retries and breaks: the gateway does none of it.
-    #[serde(default)]
-    pub mesh: bool,
+    pub mesh: Option<bool>,
     /// As in [`Upstream`].
     pub balance: Option<Balance>,
     /// As in [`Upstream`].
@@ -103,6 +109,9 @@ pub struct Service {
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: Option<u32>,
     /// As in [`Upstream`].
+    #[schemars(range(min = 1))]
+    pub connections_max: Option<u32>,
+    /// As in [`Upstream`].
     pub body_size_max: Option<ByteSize>,
     /// As in [`Upstream`].
     pub stream_idle_timeout: Option<Duration>,
@@ -133,4 +142,12 @@ pub struct ServiceTls {
     pub key: Option<Secret>,
     /// The name that the service's certificate is for, where it is not the URL's host.
     pub server_name: Option<String>,
+}
+
+impl Service {
+    /// Whether a mesh's sidecar balances, retries and breaks in the gateway's stead.
+    #[must_use]
+    pub fn is_mesh(&self) -> bool {
+        self.mesh == Some(true)
+    }
 }

@@ -5,6 +5,11 @@ use super::{Node, Report};
 pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
     for (_, service) in root.get("services").entries() {
         encryption(&service, report);
+        let connections_max = service.get("connections_max");
+        if connections_max.is_written() && service.get("protocol").text() == Some("h2") {
+            let reason = "stands beside `protocol = \"h2\"`, where each core has one; remove it";
+            report.add(&connections_max, reason);
+        }
         check_origin(&service.get("url"), report);
     }
 }

@@ -8,11 +8,11 @@ const TARGETS_MAX: usize = 64;
 
 pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
     let upstream = root.get("upstream");
-    lengths(&upstream, report);
+    lengths(&upstream, &upstream, report);
     for (_, service) in root.get("services").entries() {
         places(&service, report);
         mesh(&service, report);
-        lengths(&service, report);
+        lengths(&service, &upstream, report);
         let path = service.find(["health", "path"]);
         if path.text().is_some_and(|text| !text.starts_with('/') || text.contains(['#', ' '])) {
             report.add(&path, "must be a path, such as \"/healthz\"");
@@ -63,7 +63,7 @@ fn mesh(service: &Node<'_>, report: &mut Report<'_>) {
 }
 
 /// A pause, a window or an interval of nothing would be a loop without rest.
-fn lengths(table: &Node<'_>, report: &mut Report<'_>) {
+fn lengths(table: &Node<'_>, defaults: &Node<'_>, report: &mut Report<'_>) {
     for [section, key] in [
         ["breaker", "window"],
         ["breaker", "open_time"],
@@ -76,18 +76,37 @@ fn lengths(table: &Node<'_>, report: &mut Report<'_>) {
             report.add(&node, "must be at least \"10ms\"");
         }
     }
-    for [section, key, longest] in
-        [["breaker", "open_time", "open_time_max"], ["ejection", "time", "time_max"]]
-    {
-        let (first, max) = (table.find([section, key]), table.find([section, longest]));
-        if let (Some(first), Some(most)) = (first.parsed::<Duration>(), max.parsed::<Duration>())
-            && first > most
-        {
-            report.add(&max, format!("must be at least `{key}`"));
-        }
+    for keys in [["breaker", "open_time", "open_time_max"], ["ejection", "time", "time_max"]] {
+        order(table, defaults, keys, report);
     }
     let interval = table.get("resolve_interval");
     if interval.parsed().is_some_and(|length: Duration| length < Duration::from_secs(1)) {
         report.add(&interval, "must be at least \"1s\"");
+    }
+}
+
+/// The first pause is no longer than the longest; a service that sets one of the two inherits the
+/// other.
+fn order(
+    table: &Node<'_>,
+    defaults: &Node<'_>,
+    [section, first_key, longest_key]: [&str; 3],
+    report: &mut Report<'_>,
+) {
+    let written = |key| table.find([section, key]);
+    let in_force = |key| {
+        let inherited = || defaults.find([section, key]).parsed::<Duration>();
+        written(key).parsed::<Duration>().or_else(inherited)
+    };
+    let (Some(first), Some(longest)) = (in_force(first_key), in_force(longest_key)) else { return };
+    if first <= longest {
+        return;
+    }
+    if written(first_key).is_set() {
+        let reason = format!("must be at most `{section}.{longest_key}`, which is \"{longest}\"");
+        report.add(&written(first_key), reason);
+    } else if written(longest_key).is_set() {
+        let reason = format!("must be at least `{section}.{first_key}`, which is \"{first}\"");
+        report.add(&written(longest_key), reason);
     }
 }

@@ -74,6 +74,11 @@ fn encryption_is_said_by_the_scheme_and_by_who_is_believed() {
             "\"https://a\"\ntls = { ca = \"gw.toml\", key = { file = \"gw.toml\" } }",
             "services.a.tls.key: needs `certificate` beside it",
         ),
+        (
+            "\"http://a\"\nprotocol = \"h2\"\nconnections_max = 4",
+            "services.a.connections_max: stands beside `protocol = \"h2\"`, where each core has one; \
+             remove it",
+        ),
         ("\"http://a\"\nprotocol = \"h3\"", "services.a.protocol: must be one of \"h1\", \"h2\""),
     ] {
         check(&service(platform), "", &[expected]);
@@ -212,6 +217,76 @@ fn an_aggregate_as_a_whole_is_required_or_says_nothing() {
                       parts";
         check(&with(need), "", &[reason]);
     }
+}
+
+#[test]
+fn a_service_has_targets_and_a_mesh_leaves_the_rest_to_its_sidecar() {
+    let service = |keys: &str| format!("[services.a]\n{keys}\n");
+    let check = |keys: &str, expected: &[&str]| check(&service(keys), "", expected);
+    check("targets = [{ url = \"http://a\", weight = 100 }, { url = \"http://b\" }]", &[]);
+    check(
+        "limits = []",
+        &["services.a: must say where it is: `url = \"http://host:port\"`, or `targets = [{ url \
+           = … }]`"],
+    );
+    check(
+        "targets = [{ url = \"http://a\" }, { url = \"http://a/v1\" }, { url = \"http://a\" }]",
+        &[
+            "services.a.targets[1].url: must be http:// or https://, a host and perhaps a port, and \
+             nothing after it",
+            "services.a.targets[2].url: stands here twice; give it a `weight` instead",
+        ],
+    );
+    check(
+        "mesh = true\ntargets = [{ url = \"http://a\" }, { url = \"http://b\" }]",
+        &["services.a.mesh: goes with one target: the sidecar knows the others; keep `url` alone"],
+    );
+    check(
+        "mesh = true\nurl = \"http://a\"\nbalance = \"round_robin\"",
+        &["services.a.balance: stands beside `mesh = true`, which leaves this to the sidecar; \
+           remove one"],
+    );
+    check("mesh = false\nurl = \"http://a\"\nbalance = \"round_robin\"", &[]);
+}
+
+#[test]
+fn pauses_and_intervals_are_long_enough_to_rest() {
+    let service = |keys: &str| format!("[services.a]\nurl = \"http://a\"\n{keys}\n");
+    for (keys, expected) in [
+        ("breaker = { window = \"9ms\" }", "services.a.breaker.window: must be at least \"10ms\""),
+        (
+            "breaker = { open_time = \"9ms\" }",
+            "services.a.breaker.open_time: must be at least \"10ms\"",
+        ),
+        ("ejection = { time = \"1ms\" }", "services.a.ejection.time: must be at least \"10ms\""),
+        (
+            "health = { path = \"/\", interval = \"1ms\" }",
+            "services.a.health.interval: must be at least \"10ms\"",
+        ),
+        (
+            "breaker = { open_time = \"2s\", open_time_max = \"1s\" }",
+            "services.a.breaker.open_time: must be at most `breaker.open_time_max`, which is \"1s\"",
+        ),
+        (
+            "ejection = { time_max = \"1s\" }",
+            "services.a.ejection.time_max: must be at least `ejection.time`, which is \"10s\"",
+        ),
+        (
+            "breaker = { open_time = \"2h\" }",
+            "services.a.breaker.open_time: must be at most `breaker.open_time_max`, which is \"1m\"",
+        ),
+        (
+            "health = { path = \"healthz\" }",
+            "services.a.health.path: must be a path, such as \"/healthz\"",
+        ),
+    ] {
+        check(&service(keys), "", &[expected]);
+    }
+    check(
+        "",
+        "[upstream]\nresolve_interval = \"999ms\"",
+        &["upstream.resolve_interval: must be at least \"1s\""],
+    );
 }
 
 #[test]
@@ -451,84 +526,92 @@ fn a_prefix_is_the_beginning_of_a_path() {
     }
 }
 
+/// A route that is otherwise right with `more`; expects this mistake, whatever follows from it.
+#[track_caller]
+fn check_route(more: &str, expected: &str) {
+    let platform = format!("{PLATFORM}[routes.a]\nmatch = \"GET /a\"\n{more}");
+    let found = Files::new(&platform, GATEWAY).load(&[]).expect_err(more);
+    let found: Vec<String> =
+        found.iter().map(|mistake| format!("{}: {}", mistake.key(), mistake.reason())).collect();
+    let expected = format!("routes.a{expected}");
+    assert!(found.contains(&expected), "{more}:\n{found:#?}");
+}
+
+#[test]
+fn a_constant_is_public_and_says_nothing_that_is_never_used() {
+    let public = |more: &str| format!("public = \"p\"\n{more}");
+    let respond = "respond = { body = \"x\" }\n";
+    check_route(
+        &public("respond = {}\nlocal = \"x\""),
+        ".respond: stands beside `local`; a route has one of the two",
+    );
+    check_route(
+        respond,
+        ": has `respond`, which is answered before anybody is identified, and no `public = \
+         \"reason\"`",
+    );
+    check_route(
+        &public(&format!("{respond}limits = [\"consumer\"]")),
+        ".limits: is never used beside `respond`, which is answered at once",
+    );
+    check_route(
+        &public("respond = { status = 204, body = \"x\" }"),
+        ".respond.body: must be absent: answers of this status have no body",
+    );
+    check_route(&public("respond = { status = 199 }"), ".respond.status: must be at least 200");
+    check_route(
+        &public("redirect = { to = \"/b\", status = 300 }"),
+        ".redirect.status: must be 301, 302, 303, 307 or 308",
+    );
+}
+
 #[test]
 fn what_is_decided_at_the_gate_holds_together() {
-    let route = |more: &str| format!("[routes.a]\nmatch = \"GET /a\"\n{more}");
-    let service = |more: &str| route(&format!("service = \"links\"\n{more}"));
-    let constant = |more: &str| route(&format!("respond = {{ body = \"x\" }}\n{more}"));
-    let cases = [
-        (
-            route("respond = {}\nlocal = \"x\"\npublic = \"p\""),
-            "routes.a.respond: stands beside `local`; a route has one of the two",
-        ),
-        (
-            constant(""),
-            "routes.a: has `respond`, which is answered before anybody is identified, and no \
-             `public = \"reason\"`",
-        ),
-        (
-            constant("public = \"p\"\nlimits = [\"consumer\"]"),
-            "routes.a.limits: is never used beside `respond`, which is answered at once",
-        ),
-        (
-            route("respond = { status = 204, body = \"x\" }\npublic = \"p\""),
-            "routes.a.respond.body: must be absent: answers of this status have no body",
-        ),
-        (
-            route("respond = { status = 199 }\npublic = \"p\""),
-            "routes.a.respond.status: must be at least 200",
-        ),
-        (
-            route("redirect = { to = \"/b\", status = 300 }\npublic = \"p\""),
-            "routes.a.redirect.status: must be 301, 302, 303, 307 or 308",
-        ),
-        (
-            service("public = \"p\"\nlimits = [\"consumer\"]\nrequire = \"role == 'a'\""),
-            "routes.a.require: stands beside `public`: nobody is identified, so nobody could pass",
-        ),
-        (
-            service("decide = { call = \"GET links:/d\" }"),
-            "routes.a.decide.call: must read \"POST service:/path\"",
-        ),
-        (service("decide = { call = \"POST lnks:/d\" }"), "routes.a.decide.call: names no service"),
-        (
-            service("canary = { service = \"links\", percent = 5 }"),
-            "routes.a.canary.service: is the service that all the others go to",
-        ),
-        (
-            service("canary = { service = \"next\", percent = 5 }"),
-            "routes.a.canary.service: names no service",
-        ),
-        (
-            format!(
-                "{}\n[services.b]\nurl = \"http://b\"",
-                service("canary = { service = \"b\", percent = 0 }")
-            ),
-            "routes.a.canary: sends nobody anywhere: set `percent`, `header` or both",
-        ),
-        (
-            service("canary = { service = \"links\", percent = 101 }"),
-            "routes.a.canary.percent: must be at most 100",
-        ),
-        (
-            service("body_schema = { file = \"a.json\", openapi = \"b.json\" }"),
-            "routes.a.body_schema: must have `openapi` and `operation` together, or neither",
-        ),
-        (
-            service("body_schema = {}"),
-            "routes.a.body_schema: must have one of `file`, `schema` and `openapi`",
-        ),
-        (service("maintenance = {}"), "routes.a.maintenance.retry_after: is missing"),
-    ];
-    for (platform, expected) in &cases {
-        let files = Files::new(&format!("{PLATFORM}{platform}"), GATEWAY);
-        let found = files.load(&[]).expect_err(platform);
-        let found: Vec<String> = found
-            .iter()
-            .map(|mistake| format!("{}: {}", mistake.key(), mistake.reason()))
-            .collect();
-        assert!(found.iter().any(|mistake| mistake == expected), "{platform}:\n{found:#?}");
+    let service = |more: &str, expected: &str| {
+        check_route(&format!("service = \"links\"\n{more}"), expected);
+    };
+    service(
+        "public = \"p\"\nlimits = [\"consumer\"]\nrequire = \"role == 'a'\"",
+        ".require: stands beside `public`: nobody is identified, so nobody could pass",
+    );
+    let must_read = ".decide.call: must read \"POST service:/path\"";
+    service("decide = { call = \"GET links:/d\" }", must_read);
+    service("decide = { call = \"POST links\" }", must_read);
+    service("decide = { call = \"POST lnks:/d\" }", ".decide.call: names no service");
+    service(
+        "canary = { service = \"links\", percent = 5 }",
+        ".canary.service: is the service that all the others go to",
+    );
+    service("canary = { service = \"x\", percent = 5 }", ".canary.service: names no service");
+    service(
+        "canary = { service = \"x\", percent = 0 }",
+        ".canary: sends nobody anywhere: set `percent`, `header` or both",
+    );
+    service("canary = { service = \"x\", percent = 101 }", ".canary.percent: must be at most 100");
+    service(
+        "body_schema = { file = \"a.json\", openapi = \"b.json\" }",
+        ".body_schema: must have `openapi` and `operation` together, or neither",
+    );
+    service("body_schema = {}", ".body_schema: must have one of `file`, `schema` and `openapi`");
+    service("maintenance = {}", ".maintenance.retry_after: is missing");
+}
+
+#[test]
+fn a_bucket_of_several_things_is_made_of_known_ones() {
+    let limit = |text: &str| format!("[limits.x]\nkey = {text}\n");
+    let one = "rate = \"1/s\"";
+    check(&format!("{}{one}", limit("[\"address\", \"body.email\"]")), "", &[]);
+    let reason = "must be \"address\", \"consumer\" or \"body.\" and a member's name";
+    for part in ["anonymous", "body.", "header.x"] {
+        let written = format!("{}{one}", limit(&format!("[\"address\", \"{part}\"]")));
+        check(&written, "", &[&format!("limits.x.key[1]: {reason}")]);
     }
+    check(&format!("{}{one}", limit("[]")), "", &["limits.x.key: must not be empty"]);
+    let by_tier = "rate = { free = \"1/s\" }";
+    let reason = "limits.x.rate: must be one rate: only a limit with `key = \"consumer\"` knows \
+                  the tier";
+    check(&format!("{}{by_tier}", limit("[\"address\"]")), "", &[reason]);
+    check(&format!("{}{by_tier}", limit("[\"consumer\", \"body.x\"]")), "", &[]);
 }
 
 #[test]

@@ -65,20 +65,21 @@ impl DemoGateway {
 pub(super) struct Layout {
     offset: u16,
     gateways: &'static [DemoGateway],
+    is_tls: bool,
 }
 
 impl Layout {
     const ALL_GATEWAYS: [DemoGateway; 4] =
         [DemoGateway::Web, DemoGateway::Mobile, DemoGateway::Partner, DemoGateway::Edge];
 
-    pub(super) fn new(offset: u16, has_edge: bool) -> Result<Self> {
+    pub(super) fn new(offset: u16, has_edge: bool, is_tls: bool) -> Result<Self> {
         let highest = 9_003_u16;
         if highest.checked_add(offset).is_none() {
             bail!("--port-offset {offset}: the highest port would be above 65535");
         }
         let [three @ .., _] = &Self::ALL_GATEWAYS;
         let gateways = if has_edge { &Self::ALL_GATEWAYS[..] } else { three };
-        Ok(Self { offset, gateways })
+        Ok(Self { offset, gateways, is_tls })
     }
 
     /// The gateways that run.
@@ -100,7 +101,8 @@ impl Layout {
 
     /// `localhost`, because browsers and curl keep a `Secure` cookie from there without TLS.
     pub(super) fn url(self, gateway: DemoGateway) -> String {
-        format!("http://localhost:{}", self.port(gateway))
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://localhost:{}", self.port(gateway))
     }
 
     pub(super) fn admin_url(self, gateway: DemoGateway) -> String {
@@ -149,11 +151,11 @@ mod tests {
 
     #[test]
     fn an_offset_moves_every_port_and_never_past_the_last() {
-        let layout = Layout::new(20_000, true).expect("in range");
+        let layout = Layout::new(20_000, true, false).expect("in range");
         assert_eq!(layout.port(DemoGateway::Web), 23_000);
         assert_eq!(layout.admin_port(DemoGateway::Edge), 29_003);
         assert_eq!(layout.gateways().len(), 4);
         assert_eq!(layout.service_port(Service::Link), 28_080);
-        assert!(Layout::new(60_000, false).is_err());
+        assert!(Layout::new(60_000, false, false).is_err());
     }
 }

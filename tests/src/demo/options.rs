@@ -18,6 +18,9 @@ pub struct Options {
     /// Run the other pattern too: one gateway for all consumers, on port 3003.
     #[arg(long)]
     pub edge: bool,
+    /// Let the gateways speak TLS, with certificates of an authority that is made for this run.
+    #[arg(long)]
+    pub tls: bool,
     /// Print one line of JSON once all is ready, for scripts.
     #[arg(long)]
     pub json: bool,

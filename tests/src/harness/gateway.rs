@@ -1,6 +1,7 @@
 //! One gateway of a test: where it is, and what it writes down.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -102,6 +103,19 @@ impl GatewayUnderTest {
             }
         };
         tokio::time::timeout(PATIENCE, ready).await.expect("ready in time");
+    }
+
+    /// The host and port of [`GatewayUnderTest::url`], whatever is spoken there.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.url.strip_prefix("http://").expect("http")
+    }
+
+    /// Where clients connect without TLS to be sent to where it is.
+    #[must_use]
+    pub fn redirect(&self) -> SocketAddr {
+        let running = self.running.lock().expect("no panic");
+        running.as_ref().and_then(Running::redirect).expect("a plain listener")
     }
 
     /// A request.

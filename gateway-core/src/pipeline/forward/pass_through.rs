@@ -122,7 +122,7 @@ pub(super) async fn request(
 }
 
 /// A body that breaks off on its way in is the client's, and no service's failure.
-pub(super) fn of_client(failed: CallFailed) -> CallFailed {
+pub(in crate::pipeline) fn of_client(failed: CallFailed) -> CallFailed {
     match failed {
         CallFailed::Broken(error) => CallFailed::BodyBroken(error),
         other => other,

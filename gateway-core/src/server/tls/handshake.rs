@@ -26,7 +26,7 @@ const HANDSHAKE_RECORD: u8 = 22;
 
 /// Whoever speaks HTTP here is a person or a program with the wrong URL, and can read this.
 const WRONG_PORT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
-    Content-Type: text/plain\r\nContent-Length: 34\r\n\r\nThis port speaks HTTPS, not HTTP.\n\n";
+    Content-Type: text/plain\r\nContent-Length: 34\r\n\r\nThis port speaks HTTPS, not HTTP.\n";
 
 impl Tls {
     /// Shakes hands; `None` when it came to nothing, which is counted by reason.

@@ -470,6 +470,10 @@ fn who_does_not_shake_hands_is_cut_and_counted_by_reason() {
         let _ = client.read_to_end(&mut heard);
         let heard = String::from_utf8_lossy(&heard);
         assert!(heard.starts_with(expected), "{case}: {heard}");
+        if reason == "plaintext" {
+            let (head, body) = heard.split_once("\r\n\r\n").expect("a head");
+            assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{heard}");
+        }
         served.failed(reason, case);
         drop(client);
         served.stop();

@@ -172,6 +172,10 @@ pub(super) fn canary(
         (None, None) => return Some(None),
     };
     let index = platform.services.keys().position(|known| *known == written.service)?;
+    if platform.services.get(&written.service).is_some_and(|other| other.maintenance.is_some()) {
+        // Nobody goes where it is closed.
+        return Some(None);
+    }
     let header = match &written.header {
         Some(header) => Some(report.header(&path, header)?),
         None => None,

@@ -11,7 +11,7 @@ use shared_config::units::Rate;
 use super::Report;
 use crate::metric::Metrics;
 use crate::rate_limit::{Quota, headers};
-use crate::site::limits::{Limit, LimitKey, Rated, Rates};
+use crate::site::limits::{Limit, LimitKey, Part, Rated, Rates};
 
 /// The limits of one step that are charged together, at the most.
 const CHARGED_TOGETHER_MAX: usize = 8;
@@ -31,6 +31,7 @@ struct Compiled {
     /// that has changed begins with full ones.
     id: u64,
     key: LimitKey,
+    parts: Arc<[Part]>,
     scope: LimitScope,
     rates: Rates,
 }
@@ -83,7 +84,8 @@ impl<'a> Limits<'a> {
             LimitScope::Shared => compiled.id,
             LimitScope::Route => hash(&(compiled.id, route)),
         };
-        Limit::new(&compiled.name, id, compiled.key, compiled.rates.clone(), self.metrics)
+        let key = (compiled.key, Arc::clone(&compiled.parts));
+        Limit::new(&compiled.name, id, key, compiled.rates.clone(), self.metrics)
     }
 }
 
@@ -113,15 +115,13 @@ fn compile_one(
             (default.map(|(_, rated)| rated.clone()), by_tier)
         }
     };
+    let (key, parts) = key(&limit.key);
     Some(Compiled {
         name: name.into(),
         // Whatever is written about it, in one text.
         id: hash(&(name, format!("{limit:?}"))),
-        key: match limit.key {
-            platform::LimitKey::Consumer => LimitKey::Consumer,
-            platform::LimitKey::Address => LimitKey::Address,
-            platform::LimitKey::Anonymous => LimitKey::Anonymous,
-        },
+        key,
+        parts: parts.into(),
         scope: limit.scope,
         rates: Rates { default: rate?, by_tier: by_tier.into() },
     })
@@ -132,6 +132,27 @@ fn hash(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()
+}
+
+fn key(written: &platform::LimitKeys) -> (LimitKey, Vec<Part>) {
+    let parts = match written {
+        platform::LimitKeys::One(platform::LimitKey::Consumer) => {
+            return (LimitKey::Consumer, vec![]);
+        }
+        platform::LimitKeys::One(platform::LimitKey::Address) => {
+            return (LimitKey::Address, vec![]);
+        }
+        platform::LimitKeys::One(platform::LimitKey::Anonymous) => {
+            return (LimitKey::Anonymous, vec![]);
+        }
+        platform::LimitKeys::Several(parts) => parts,
+    };
+    let parts = parts.iter().map(|part| match part {
+        platform::LimitKeyPart::Address => Part::Address,
+        platform::LimitKeyPart::Consumer => Part::Consumer,
+        platform::LimitKeyPart::Body(member) => Part::Member(member.as_str().into()),
+    });
+    (LimitKey::Several, parts.collect())
 }
 
 fn quota(rate: Rate, burst: Option<u32>) -> Result<Quota, String> {

@@ -11,7 +11,7 @@ use super::{Report, constant, views};
 use crate::endpoint::Endpoints;
 use crate::principal::{IdentityText, Scheme};
 use crate::routing::{Pattern, RouteTable};
-use crate::site::limits::LimitKey;
+use crate::site::limits::{self, LimitKey, Part};
 use crate::site::{Action, Gate, Limit, LocalEndpoint, Proxy, Route, RouteMetrics};
 use crate::transform::InvalidTransform;
 use crate::transform::header_edits::HeaderRules;
@@ -107,6 +107,7 @@ impl<'a> Routes<'_, 'a> {
             scheme: scheme(&access),
             scopes,
             limits_by_address: by_address,
+            limit_members: limits::members(&by_consumer),
             limits_by_consumer: by_consumer,
             deadline: deadline.unwrap_or(platform.policy.deadline).get(),
             body_size_max: body_size_max.bytes(),
@@ -155,7 +156,12 @@ impl<'a> Routes<'_, 'a> {
         let (by_address, by_consumer) =
             self.report.keep(&path, &access.own_limits.join(", "), limits)?;
         let callers = if access.is_public { LimitKey::Anonymous } else { LimitKey::Consumer };
-        let holds = !by_address.is_empty() || by_consumer.iter().any(|one| one.key() == callers);
+        let everybody = if access.is_public { Part::Address } else { Part::Consumer };
+        let holds_for_callers = |one: &Limit| {
+            let of_all = [&Part::Address, &everybody];
+            one.key() == callers || one.parts().iter().any(|part| of_all.contains(&part))
+        };
+        let holds = !by_address.is_empty() || by_consumer.iter().any(holds_for_callers);
         if !holds && !access.is_unlimited {
             let reason = "hold for nobody who comes here: name one with `key = \"address\"`, or with \
                           `anonymous` on a public route and `consumer` on any other";

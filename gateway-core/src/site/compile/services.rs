@@ -41,7 +41,7 @@ fn compile_one(
         metrics: ServiceMetrics::new(&name),
         name,
         targets: targets?,
-        is_mesh: service.mesh,
+        is_mesh: service.is_mesh(),
         assertion_key: match key {
             Some(key) => Some(key?),
             None => None,
@@ -64,6 +64,7 @@ fn settings(defaults: &platform::Upstream, service: &platform::Service) -> Targe
             .unwrap_or(defaults.requests_in_flight_max),
         head_size_max: defaults.head_size_max.as_usize(),
         body_size_max: service.body_size_max.unwrap_or(defaults.body_size_max).as_usize(),
+        slots: targets::slots(defaults, service),
         failures: targets::failures(defaults, service),
         protocol: protocol(service),
         tls: None,

@@ -8,8 +8,8 @@ use shared_config::platform;
 use super::Report;
 use crate::metric::Metrics;
 use crate::upstream::{
-    Balance, BreakerRules, FailureRules, FailureShare, HealthRules, Target, TargetSettings,
-    Targets, TargetsSettings,
+    Balance, BreakerRules, FailureRules, FailureShare, HealthRules, SlotRules, Target,
+    TargetSettings, Targets, TargetsSettings,
 };
 
 /// The targets of a service; `None` when one of them is wrong.
@@ -49,15 +49,28 @@ pub(super) fn compile(
         },
         ejected_percent_max: ejection.percent_max,
         // Each connection of a mesh looks its sidecar's name up itself.
-        resolve_interval: (!service.mesh).then(|| defaults.resolve_interval.get()),
+        resolve_interval: (!service.is_mesh()).then(|| defaults.resolve_interval.get()),
         health,
     };
     is_right.then(|| Targets::new(name, settings, targets, &metrics.target_events))
 }
 
+/// The bound on connections, where there is one. Calls of HTTP/2 share one on each core.
+pub(super) fn slots(
+    defaults: &platform::Upstream,
+    service: &platform::Service,
+) -> Option<SlotRules> {
+    if service.protocol == Some(platform::ServiceProtocol::H2) {
+        return None;
+    }
+    let connections_max = service.connections_max.or(defaults.connections_max)?;
+    let pending_timeout = defaults.pending_timeout.get();
+    Some(SlotRules { connections_max, pending_max: defaults.pending_max, pending_timeout })
+}
+
 /// What failures lead to; nothing where a mesh's sidecar sees to them.
 pub(super) fn failures(defaults: &platform::Upstream, service: &platform::Service) -> FailureRules {
-    if service.mesh {
+    if service.is_mesh() {
         return FailureRules::default();
     }
     let breaker = defaults.breaker.with(service.breaker.as_ref());

@@ -15,6 +15,7 @@ use crate::aggregation::plan::{
 };
 use crate::aggregation::{View, ViewSource};
 use crate::metric::Label;
+use crate::site::limits;
 use crate::site::{Action, Aggregate, Route, RouteMetrics};
 use crate::transform::xml;
 
@@ -76,6 +77,7 @@ fn add_view<'a>(
         scheme: scheme(&access),
         scopes: Vec::new(),
         limits_by_address: by_address,
+        limit_members: limits::members(&by_consumer),
         limits_by_consumer: by_consumer,
         deadline: deadline.get(),
         body_size_max: platform.server.body_size_max.bytes(),

@@ -33,6 +33,8 @@ pub struct TargetState {
     pub in_flight: u32,
     /// The most there may be.
     pub in_flight_max: u32,
+    /// Calls that wait for a connection.
+    pub pending: u32,
     /// How long answers take, on average.
     pub latency_us: u64,
     /// Connections opened so far.
@@ -56,6 +58,7 @@ impl TargetState {
             ejected_for_ms: millis(ejected_for),
             in_flight: target.requests_in_flight(),
             in_flight_max: target.settings().requests_in_flight_max,
+            pending: target.slots().map_or(0, |slots| slots.waiting()),
             latency_us: u64::try_from(condition.latency().as_micros()).unwrap_or(u64::MAX),
             connections_opened: target.connections_opened(),
         }
