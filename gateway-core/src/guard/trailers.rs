@@ -4,8 +4,10 @@
 //! is, where it ends or how it is kept: a reader that merges trailers into the header fields would
 //! believe it (RFC 9110 §6.5.1).
 //!
-//! Not here: which trailers the other side wants (`TE`), which HTTP/1.1 lets through only when the
-//! head has announced them (`Trailer`); the HTTP library holds to both.
+//! Not here: what is sent to clients; the HTTP library sends them only what they want (`TE`) and the
+//! answer's head has announced (`Trailer`).
+
+use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -69,6 +71,17 @@ pub fn announced(headers: &HeaderMap, strip: impl Fn(&mut HeaderMap)) -> Option<
     strip(&mut names);
     let names: Vec<&str> = names.keys().map(HeaderName::as_str).collect();
     if names.is_empty() { None } else { names.join(", ").parse().ok() }
+}
+
+/// Drops what was not announced: the names are those that [`announced`] has found.
+pub fn keep_announced(trailers: &mut HeaderMap, announced: Option<&HeaderValue>) {
+    let names = announced.map(HeaderValue::as_bytes).unwrap_or_default();
+    let names: HashSet<&[u8]> = names.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).collect();
+    let is_news = |name: &&HeaderName| !names.contains(name.as_str().as_bytes());
+    let news: Vec<HeaderName> = trailers.keys().filter(is_news).cloned().collect();
+    for name in &news {
+        trailers.remove(name);
+    }
 }
 
 /// Whether a client takes trailers: `TE: trailers`, among whatever else it says there.

@@ -59,16 +59,17 @@ pub(super) fn announced(headers: &HeaderMap, site: &Site) -> Option<HeaderValue>
 pub(super) struct Filtered {
     body: Body,
     site: Arc<Site>,
+    announced: Option<HeaderValue>,
 }
 
 impl Filtered {
-    /// Wraps a body that may have trailers. HTTP/1.1 sends on only those that were announced.
+    /// Wraps a body that may have trailers.
     pub(super) fn of_client(body: Body, site: &Arc<Site>, rules: &Rules) -> Body {
         // Those that were not announced have been dropped already.
         if !rules.has_own || body.is_end_stream() {
             return body;
         }
-        Body::boxed(Self { body, site: Arc::clone(site) })
+        Body::boxed(Self { body, site: Arc::clone(site), announced: rules.announced.clone() })
     }
 }
 
@@ -86,6 +87,7 @@ impl HttpBody for Filtered {
             && let Some(fields) = frame.trailers_mut()
         {
             trailers::strip_request(fields, &this.site.spoofed_headers);
+            trailers::keep_announced(fields, this.announced.as_ref());
         }
         Poll::Ready(frame)
     }
