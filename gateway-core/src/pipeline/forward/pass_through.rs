@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::error::{Refusal, Refused};
+use crate::error::{InternalError, Refusal, Refused};
 use crate::exchange::{Exchange, Step};
 use crate::pipeline::Worker;
 use crate::pipeline::calls::{self, CallContext};
@@ -31,8 +31,7 @@ pub(super) async fn pass_through(
     exchange: &mut Exchange,
     body: Body,
 ) -> Result<Response<Body>, Refused> {
-    let canary = canary_of(proxy, exchange);
-    let service = site.service(canary.map_or(proxy.service, |canary| canary.service))?;
+    let service = service_of(site, proxy, exchange)?;
     exchange.steps.take(Step::TransformRequest);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let request = timeout(time_left, request(site, proxy, exchange, body));
@@ -76,11 +75,16 @@ pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
     }
 }
 
-/// The canary of the route, where this request goes there.
-fn canary_of<'a>(proxy: &'a Proxy, exchange: &Exchange) -> Option<&'a Canary> {
-    let canary = proxy.canary.as_deref()?;
+/// Where this request goes: to the route's service, or its canary.
+pub(super) fn service_of<'a>(
+    site: &'a Site,
+    proxy: &Proxy,
+    exchange: &Exchange,
+) -> Result<&'a Service, InternalError> {
     let principal = exchange.principal.as_deref();
-    canary.takes(&exchange.head.headers, principal, exchange.client).then_some(canary)
+    let takes = |canary: &&Canary| canary.takes(&exchange.head.headers, principal, exchange.client);
+    let canary = proxy.canary.as_deref().filter(takes);
+    site.service(canary.map_or(proxy.service, |canary| canary.service))
 }
 
 /// Step 9: the request as the service wants it. Credentials stay with the gateway.

@@ -52,7 +52,7 @@ pub(super) async fn upgrade(
         return Err(HandshakeRefused::NotOffered.into());
     }
     let key = check(&exchange.head)?;
-    let service = site.service(proxy.service)?;
+    let service = pass_through::service_of(site, proxy, exchange)?;
     let permit = service.websockets.take();
     let permit = permit.ok_or(HandshakeRefused::TooMany(service.websockets.max()))?;
     exchange.steps.take(Step::TransformRequest);

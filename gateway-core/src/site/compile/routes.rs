@@ -189,9 +189,13 @@ impl<'a> Routes<'_, 'a> {
         let platform = self.report.platform();
         let service = route.service.as_deref()?;
         let index = platform.services.keys().position(|known| known == service)?;
-        if route.websocket == Some(true)
-            && platform.services.get(service)?.protocol == Some(ServiceProtocol::H2)
-        {
+        let canary = gate::canary(self.report, name, route)?;
+        let speaks_h2 = |index: usize| {
+            let service = platform.services.values().nth(index);
+            service.is_some_and(|service| service.protocol == Some(ServiceProtocol::H2))
+        };
+        let mut services = std::iter::once(index).chain(canary.as_ref().map(|it| it.service));
+        if route.websocket == Some(true) && services.any(speaks_h2) {
             let reason = "stands beside a service with `protocol = \"h2\"`; a WebSocket needs h1";
             self.report.add(&["routes", name, "websocket"], "true", reason);
             return None;
@@ -204,7 +208,6 @@ impl<'a> Routes<'_, 'a> {
         let request = RequestTransform::compile(&rules, pattern.parameters(), self.reserved);
         let request = self.transform(name, request);
         let response = self.transform(name, ResponseTransform::compile(&response_rules(route)));
-        let canary = gate::canary(self.report, name, route)?;
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         Some(Action::Service(Box::new(Proxy {
             service: index,
