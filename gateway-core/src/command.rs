@@ -10,6 +10,7 @@
 
 mod explain;
 mod serve;
+mod worst_case;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -152,7 +153,7 @@ fn load(gateway: &dyn Gateway, matches: &ArgMatches) -> Result<Loaded, Diagnosti
 /// `check`: the configuration as it is in force, secrets masked, or every error.
 fn check(gateway: &dyn Gateway, loaded: &Loaded) -> ExitCode {
     match serve::compile(gateway, loaded, &Clock::system()) {
-        Ok(_) => print(&loaded.render()),
+        Ok(prepared) => print(&(loaded.render() + &worst_case::comment(prepared.site()))),
         Err(diagnostics) => refuse(&diagnostics),
     }
 }

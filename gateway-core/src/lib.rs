@@ -9,7 +9,7 @@
 //! - 2 stores: [`stores`]
 //! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`assertion`], [`rate_limit`],
 //!   [`transform`], [`cors`], [`security_headers`]
-//! - 0 vocabulary: [`error`], [`header`], [`clock`], [`alarm`], [`permit`], [`principal`], [`body`], [`exchange`],
+//! - 0 vocabulary: [`error`], [`header`], [`clock`], [`alarm`], [`permit`], [`priority`], [`principal`], [`body`], [`exchange`],
 //!   [`trace_context`], [`record`], [`metric`], [`store`]
 //!
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
@@ -54,6 +54,7 @@ pub mod header;
 pub mod metric;
 pub mod permit;
 pub mod principal;
+pub mod priority;
 pub mod record;
 pub mod store;
 pub mod trace_context;

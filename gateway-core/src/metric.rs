@@ -6,6 +6,7 @@
 //! Not here: the page that shows them (`admin`).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -94,6 +95,29 @@ pub struct LimitOutcome {
     pub outcome: &'static str,
 }
 
+/// Labels of what a service has one of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServiceName {
+    /// The service's name.
+    pub service: Label,
+}
+
+/// Labels of what has been turned away for want of room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Shed {
+    /// `lag` of a core, or the `concurrency` of a service.
+    pub by: &'static str,
+    /// `interactive`, `partner`, `batch`, or `spare` for a part that its answer can do without.
+    pub priority: &'static str,
+}
+
+/// Labels of one core.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CoreNumber {
+    /// Its number.
+    pub core: u32,
+}
+
 /// Everything a gateway counts, and the registry that shows it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -112,6 +136,15 @@ pub struct Metrics {
     pub parts: Family<PartOutcome, Counter>,
     /// `gateway_part_cache_total`
     pub part_cache: Family<PartCacheUse, Counter>,
+    /// `gateway_retries_total`: `succeeded` and `failed` for those that were made,
+    /// `budget_exhausted` and `past_deadline` for those that were not.
+    pub retries: Family<ServiceOutcome, Counter>,
+    /// `gateway_shed_total`
+    pub shed: Family<Shed, Counter>,
+    /// `gateway_concurrency_limit`
+    pub concurrency_limit: Family<ServiceName, Gauge>,
+    /// `gateway_event_loop_lag_seconds`
+    pub lag: Family<CoreNumber, Gauge<f64, AtomicU64>>,
     /// `gateway_rate_limit_decisions_total`
     pub limits: Family<LimitOutcome, Counter>,
     /// `gateway_access_log_dropped_total`
@@ -139,6 +172,10 @@ impl Metrics {
             calls: Family::new_with_constructor(seconds),
             parts: Family::default(),
             part_cache: Family::default(),
+            retries: Family::default(),
+            shed: Family::default(),
+            concurrency_limit: Family::default(),
+            lag: Family::default(),
             limits: Family::default(),
             dropped_lines: Counter::default(),
             panics: Counter::default(),
@@ -157,7 +194,14 @@ impl Metrics {
         let help = "The gateway's own share of a request's time";
         registry.register_with_unit("gateway_overhead", help, unit.clone(), self.overhead.clone());
         let help = "Calls to services, until the head of their answer";
-        registry.register_with_unit("http_client_request_duration", help, unit, self.calls.clone());
+        registry.register_with_unit(
+            "http_client_request_duration",
+            help,
+            unit.clone(),
+            self.calls.clone(),
+        );
+        let help = "How far a core is behind with its work, on average";
+        registry.register_with_unit("gateway_event_loop_lag", help, unit, self.lag.clone());
         let help = "Requests in the pipeline";
         registry.register("http_server_active_requests", help, self.active_requests.clone());
         let help = "Requests that the gateway refused, by the problem's code";
@@ -166,6 +210,12 @@ impl Metrics {
         registry.register("gateway_aggregate_parts", help, self.parts.clone());
         let help = "Looks into the part cache, by outcome";
         registry.register("gateway_part_cache", help, self.part_cache.clone());
+        let help = "Retries by what came of them, or why they were not made";
+        registry.register("gateway_retries", help, self.retries.clone());
+        let help = "Requests and calls that were turned away for want of room";
+        registry.register("gateway_shed", help, self.shed.clone());
+        let help = "Calls that a service is given at a time";
+        registry.register("gateway_concurrency_limit", help, self.concurrency_limit.clone());
         let help = "Decisions of rate limits";
         registry.register("gateway_rate_limit_decisions", help, self.limits.clone());
         let help = "Access log lines dropped because the writer fell behind";

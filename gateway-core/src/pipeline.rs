@@ -12,6 +12,7 @@
 //! Invariants
 //! - Match comes first: scheme, limits, deadline and transforms are properties of the route.
 //! - Limits by address stand before credentials: a flood cannot make us check signatures.
+//! - Who is turned away for want of room costs next to nothing: that stands right after match.
 //! - A refused request never reaches a service, and costs nothing of a consumer's limits.
 //! - A panic in one request is that request's 500.
 //!
@@ -29,6 +30,7 @@ mod key_sources;
 mod open;
 mod recorded_body;
 mod respond;
+mod shed;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -74,7 +76,7 @@ async fn answer(
     exchange: &mut Exchange,
     body: Body,
 ) -> Result<Response<Body>, Refused> {
-    match admit::admit(&worker.core, site, exchange).await? {
+    match admit::admit(worker, site, exchange).await? {
         admit::Admitted::Answered(response) => Ok(response),
         admit::Admitted::To(route) => forward::forward(worker, site, route, exchange, body).await,
     }

@@ -3,7 +3,7 @@
 //! Read in this order: [`Server`] binds and starts the cores, `accept` is one core's life,
 //! `connection` is one connection's, `watched` is how a connection knows what it waits for, `core`
 //! is what the connections of one core share.
-//! [`background`] is the runtime for everything beside the hot path.
+//! [`background`] is the runtime for everything beside the hot path, [`lag`] how far a core is behind.
 //!
 //! Invariants
 //! - Nothing on a core is shared or moved to another one, except the two process-wide counts: open
@@ -27,6 +27,7 @@ mod accept;
 pub mod background;
 mod connection;
 mod core;
+pub mod lag;
 mod listen;
 #[cfg(test)]
 mod tests;

@@ -39,10 +39,13 @@ use crate::guard::ceilings::Ceilings;
 use crate::guard::spoofed_headers::SpoofedHeaders;
 use crate::metric::{Label, Metrics};
 use crate::principal::{IdentityText, Scheme};
+use crate::priority::Priority;
 use crate::routing::RouteTable;
 use crate::security_headers::SecurityHeaders;
 use crate::transform::request::RequestTransform;
 use crate::transform::response::ResponseTransform;
+use crate::upstream::concurrency::ConcurrencyLimit;
+use crate::upstream::retry::{BudgetShare, RetryBudget, RetryPolicy, TypicalTime};
 use crate::upstream::{Answer, CallFailed, Targets};
 
 /// Everything a request is served by.
@@ -115,6 +118,8 @@ pub struct Route {
     pub limits_by_consumer: Vec<Limit>,
     /// The time for the whole request.
     pub deadline: Duration,
+    /// Who goes first where there is not room for everybody.
+    pub priority: Priority,
     /// The longest body it takes.
     pub body_size_max: u64,
     /// What answers.
@@ -162,6 +167,8 @@ pub struct Proxy {
     pub response: ResponseTransform,
     /// The longest request body that is held whole, where a transform needs it, in bytes.
     pub body_size_max: usize,
+    /// How the call is repeated; `None`: it is not.
+    pub retry: Option<RetryPolicy>,
 }
 
 /// An endpoint of the gateway's own.
@@ -197,8 +204,27 @@ pub struct Service {
     pub assertion_key: Option<AssertionKey>,
     /// The longest answer that is held whole, in bytes.
     pub body_size_max: usize,
+    /// How calls are repeated that no route makes: parts of aggregates, and what endpoints of the
+    /// gateway's own call; `None`: they are not.
+    pub retry: Option<RetryPolicy>,
+    /// What retries may add to its load.
+    pub budget_share: BudgetShare,
+    /// What is known of its load; shared by successive sites.
+    pub load: Arc<ServiceLoad>,
+    /// How many calls it is given at a time, where that is found out; shared by successive sites
+    /// as long as its settings stay the same.
+    pub concurrency: Option<Arc<ConcurrencyLimit>>,
     /// Its counters.
     pub metrics: ServiceMetrics,
+}
+
+/// What is known of a service's load where calls to it are repeated.
+#[derive(Debug, Default)]
+pub struct ServiceLoad {
+    /// What its retries have used up.
+    pub budget: RetryBudget,
+    /// How long a good attempt takes.
+    pub typical: TypicalTime,
 }
 
 impl Service {

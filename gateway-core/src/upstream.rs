@@ -2,8 +2,9 @@
 //! issuers' keys by [`key_source`].
 //!
 //! Read in this order: [`Target`] says where a service is and what it may take, [`Targets`] which
-//! of a service's takes the next call, [`Client`] calls it over a `wire`, [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
-//! whole.
+//! of a service's takes the next call, [`Client`] calls it over a `wire`, [`CallFailed`] is
+//! everything that can go wrong, [`collect`] reads an answer whole; [`retry`] says when a call is
+//! made again, [`concurrency`] how many there may be at a time.
 //!
 //! Invariants
 //! - A [`Target`] is shared by all cores, a [`Client`] and its connections belong to one core.
@@ -17,9 +18,12 @@
 //! (`guard`, `transform`), what its answer becomes (`transform`, `aggregation`).
 
 mod client;
+pub mod concurrency;
 mod connect;
 mod failed;
 pub mod key_source;
+mod read_ahead;
+pub mod retry;
 mod stream;
 mod target;
 mod targets;
@@ -33,6 +37,7 @@ mod wire;
 pub use client::{Answer, Client, Remake};
 pub use connect::{Connect, Tcp};
 pub use failed::CallFailed;
+pub use read_ahead::read_ahead;
 pub use target::{InvalidTarget, Target, TargetSettings};
 pub use targets::{Picked, Targets};
 pub use whole::collect;

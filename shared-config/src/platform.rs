@@ -17,6 +17,7 @@ pub(crate) mod exposure;
 mod identity;
 mod limit;
 mod listener;
+mod resilience;
 mod route;
 mod service;
 
@@ -38,6 +39,7 @@ pub use self::browser::{Cors, SecurityHeaders};
 pub use self::identity::{Assertion, Claims, ClaimsOverride, Identity};
 pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit};
 pub use self::listener::{Admin, Gateway, Log, Server};
+pub use self::resilience::{Concurrency, Priority, Retry, RetryBudget, RetryDefaults};
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
 pub use self::service::{Service, Upstream};
 

@@ -22,5 +22,6 @@ mod partner;
 mod pipeline;
 mod progressive;
 mod push_tokens;
+mod resilience;
 mod tidy;
 mod tutorial;

@@ -24,6 +24,7 @@ const FLOORS: [&[&str]; 6] = [
         "trace_context",
         "alarm",
         "permit",
+        "priority",
     ],
     &[
         "guard",

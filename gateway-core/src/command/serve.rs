@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
@@ -21,11 +22,12 @@ use crate::admin::{self, Admin};
 use crate::aggregation::part_cache::PartCache;
 use crate::auth::session::SessionLifetime;
 use crate::clock::Clock;
-use crate::metric::Metrics;
+use crate::metric::{CoreNumber, Metrics};
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
 use crate::readiness::Readiness;
+use crate::server::lag::Lag;
 use crate::server::{self, Serve, Server, ServerFailed, ServerSettings};
 use crate::site::Site;
 use crate::site::compile::{Compiled, IssuerKeys};
@@ -136,10 +138,7 @@ pub(super) fn compile(
 fn vault(platform: &Platform) -> Vault {
     let session = platform.auth.session.as_ref();
     let lifetime = session.map_or(
-        SessionLifetime {
-            idle_timeout: std::time::Duration::ZERO,
-            lifetime: std::time::Duration::ZERO,
-        },
+        SessionLifetime { idle_timeout: Duration::ZERO, lifetime: Duration::ZERO },
         |session| SessionLifetime {
             idle_timeout: session.idle_timeout.get(),
             lifetime: session.lifetime.get(),
@@ -205,7 +204,8 @@ pub fn start(
     };
     background.spawn(admin::serve(page, listener, is_over));
     let address = server.local_addr();
-    let server = serve(server, &core, &access_log, &drains)?;
+    let lag_max = platform.server.lag_max.map(|lag_max| lag_max.get());
+    let server = serve(server, &core, (&access_log, lag_max), &drains)?;
     core.readiness.serving();
     tracing::info!(gateway = gateway.name(), %address, %admin, "serving");
     let stops_with_parent = options.stops_with_parent;
@@ -278,7 +278,7 @@ fn settings(platform: &Platform) -> ServerSettings {
 fn serve(
     server: Server,
     core: &Arc<Core>,
-    access_log: &AccessLog,
+    (access_log, lag_max): (&AccessLog, Option<Duration>),
     drains: &watch::Receiver<bool>,
 ) -> Result<server::Running, ServerFailed> {
     let writers: Vec<LineWriter> =
@@ -288,10 +288,21 @@ fn serve(
         worker: Arc::new(Worker {
             client: Client::new(Tcp),
             lines: writers.get(number).cloned().unwrap_or_default(),
+            lag: lag(&core, lag_max, number),
             core: Arc::clone(&core),
         }),
     };
     server.start(make, drains)
+}
+
+/// The meter of one core, where it is wanted.
+fn lag(core: &Core, lag_max: Option<Duration>, number: usize) -> Lag {
+    let Some(lag_max) = lag_max else { return Lag::default() };
+    let number = CoreNumber { core: u32::try_from(number).unwrap_or(u32::MAX) };
+    let gauge = core.metrics.lag.get_or_create_owned(&number);
+    Lag::measured(lag_max, move |average| {
+        gauge.set(average.as_secs_f64());
+    })
 }
 
 /// What one core's thread serves with.
@@ -367,6 +378,6 @@ async fn signalled(parent: Option<u32>) {
 async fn ended(parent: Option<u32>) {
     let Some(parent) = parent else { return std::future::pending().await };
     while std::os::unix::process::parent_id() == parent {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::{authorize, identify};
+use super::{authorize, identify, shed};
 use crate::body::Body;
 use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
 use crate::guard::{ceilings, framing, path};
-use crate::pipeline::Core;
+use crate::pipeline::{Core, Worker};
 use crate::rate_limit::headers::Applied;
 use crate::site::limits::{self, Limit, Subject};
 use crate::site::{Route, Site};
@@ -24,10 +24,11 @@ pub(super) enum Admitted<'a> {
 
 /// Lets the request in, or says why not.
 pub(super) async fn admit<'a>(
-    core: &Core,
+    worker: &Worker,
     site: &'a Arc<Site>,
     exchange: &mut Exchange,
 ) -> Result<Admitted<'a>, Refused> {
+    let core = &*worker.core;
     exchange.steps.take(Step::Guard);
     guard(site, exchange)?;
 
@@ -37,6 +38,9 @@ pub(super) async fn admit<'a>(
         return Ok(Admitted::Answered(preflight(headers?)));
     }
     let found = find(site, exchange);
+    if found.is_ok() {
+        shed::check(worker, exchange.priority)?;
+    }
 
     // Before `identify`, so that a flood cannot make us check signatures; a 404 pays too.
     exchange.steps.take(Step::LimitAddress);
@@ -77,6 +81,7 @@ fn find<'a>(site: &'a Site, exchange: &mut Exchange) -> Result<&'a Route, Refuse
     exchange.route = Some(found.route);
     exchange.params = found.params;
     exchange.deadline = exchange.started.after(route.deadline);
+    exchange.priority = route.priority;
     exchange.record.route = Some(Arc::clone(&route.name));
     // The route may allow less than the listener.
     ceilings::check_body(&exchange.head, route.body_size_max)?;

@@ -10,6 +10,7 @@ use crate::exchange::{Exchange, RequestId, Step, Steps};
 use crate::guard::client_address;
 use crate::header::{X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::pipeline::Core;
+use crate::priority::Priority;
 use crate::record::Record;
 use crate::site::Site;
 use crate::trace_context::TraceContext;
@@ -43,6 +44,7 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, peer: SocketAddr)
         started,
         deadline: started.after(site.deadline),
         route: None,
+        priority: Priority::Interactive,
         params: Vec::new(),
         principal: None,
         trace,

@@ -4,9 +4,11 @@
 //! local endpoints, routes that no request can reach. Every error is collected; none stops the
 //! others from being found.
 //!
-//! Read in this order: [`compile`], then `services`, `limits`, `schemes`, `routes`, `views`.
+//! Read in this order: [`compile`], then `services`, `limits`, `schemes`, `routes`, `views`,
+//! `resilience`.
 
 mod limits;
+mod resilience;
 mod routes;
 mod schemes;
 mod services;
@@ -53,7 +55,7 @@ pub fn compile(
     endpoints: &Endpoints,
     metrics: &Metrics,
 ) -> Result<Compiled, Diagnostics> {
-    let mut report = Report { loaded, found: Vec::new() };
+    let mut report = Report { loaded, metrics, found: Vec::new() };
     let compiled = build(&mut report, endpoints, metrics);
     Diagnostics::none_or(report.found)?;
     compiled.ok_or_else(|| Diagnostics::from_iter([]))
@@ -68,9 +70,9 @@ fn build<'a>(
     let platform = report.platform();
     let identity_headers = identity_headers(report);
     let assertion_header = report.header(&["assertion", "header"], &platform.assertion.header);
-    let time_left = platform.aggregation.time_left_header.as_deref();
+    let time_left = platform.upstream.time_left_header.as_deref();
     let time_left_header = time_left.map_or(Some(None), |name| {
-        report.header(&["aggregation", "time_left_header"], name).map(Some)
+        report.header(&["upstream", "time_left_header"], name).map(Some)
     });
     let services = services::compile(report);
     let schemes = Schemes::compile(report);
@@ -125,6 +127,8 @@ fn build<'a>(
 /// The errors found so far.
 struct Report<'a> {
     loaded: &'a Loaded,
+    /// Where what is compiled is counted.
+    metrics: &'a Metrics,
     found: Vec<Diagnostic>,
 }
 

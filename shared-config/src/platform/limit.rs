@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+use super::{RetryBudget, RetryDefaults};
 use crate::units::{Duration, Rate};
 
 /// `[policy]`
@@ -16,6 +17,10 @@ pub struct Policy {
     pub deadline: Duration,
     /// Limits of every route; those of services and routes are added to them.
     pub limits: Vec<String>,
+    /// How calls are repeated.
+    pub retry: RetryDefaults,
+    /// What retries may add to each service's load.
+    pub retry_budget: RetryBudget,
 }
 
 /// `[rate_limit]`: bounds of all limits together.

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Scheme;
 use super::exposure::is_exposed;
+use super::{Priority, Scheme};
 use crate::Secret;
 use crate::units::{ByteSize, Duration, Network};
 
@@ -23,6 +23,8 @@ pub struct Gateway {
     pub scheme: Option<Scheme>,
     /// Which routes to services this gateway offers: names or patterns, `!` excludes.
     pub expose: Vec<String>,
+    /// Who goes first where there is not room for everybody, unless a route says otherwise.
+    pub priority: Priority,
 }
 
 impl Gateway {
@@ -65,6 +67,9 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Networks of proxies whose word about the client is believed.
     pub trusted_proxies: Vec<Network>,
+    /// How far a core may be behind; above this, requests are refused, those of the lowest
+    /// priority first. Absent: it is not measured.
+    pub lag_max: Option<Duration>,
 }
 
 /// `[admin]`

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Scheme;
+use super::{Priority, Retry, Scheme};
 use crate::units::{ByteSize, Duration};
 
 /// `[routes.*]`: exactly one of `service` and `local` says what answers.
@@ -37,6 +37,10 @@ pub struct Route {
     pub deadline: Option<Duration>,
     /// Longest request body.
     pub body_size_max: Option<ByteSize>,
+    /// How its calls are repeated.
+    pub retry: Option<Retry>,
+    /// Who goes first where there is not room for everybody.
+    pub priority: Option<Priority>,
     /// What is changed on the way to the service.
     #[serde(default)]
     pub request: RequestRules,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Scheme;
+use super::{Concurrency, Retry, RetryBudget, Scheme};
 use crate::Secret;
 use crate::units::{ByteSize, Duration};
 
@@ -28,6 +28,11 @@ pub struct Upstream {
     pub head_size_max: ByteSize,
     /// Longest body of an answer, where the gateway must hold it whole.
     pub body_size_max: ByteSize,
+    /// How many calls a service is given at a time, where that is found out.
+    #[serde(default)]
+    pub concurrency: Concurrency,
+    /// The header field that tells a service how many milliseconds are left; absent: none does.
+    pub time_left_header: Option<String>,
 }
 
 /// `[services.*]`
@@ -56,4 +61,10 @@ pub struct Service {
     pub requests_in_flight_max: Option<u32>,
     /// As in [`Upstream`].
     pub body_size_max: Option<ByteSize>,
+    /// How calls to it are repeated.
+    pub retry: Option<Retry>,
+    /// What retries may add to its load.
+    pub retry_budget: Option<RetryBudget>,
+    /// How many calls it is given at a time.
+    pub concurrency: Option<Concurrency>,
 }

@@ -13,7 +13,7 @@ use crate::body::Body;
 use crate::error::{Refusal, Refused};
 use crate::exchange::{Exchange, Step};
 use crate::pipeline::Worker;
-use crate::pipeline::calls::{self, CallContext};
+use crate::pipeline::calls::{CallContext, Called, Calling};
 use crate::pipeline::forward::DeadlineExceeded;
 use crate::security_headers;
 use crate::site::{Proxy, Service, Site};
@@ -38,14 +38,11 @@ pub(super) async fn pass_through(
     exchange.steps.take(Step::Call);
     let context = CallContext::of(exchange);
     let started = worker.core.clock.now();
-    let answer = calls::call(worker, site, service, &context, request).await;
+    let calling = Calling::new((worker, site), service, &context, proxy.retry.as_ref());
+    let Called { outcome, attempts } = calling.send(request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
-    exchange.record.attempts = match &answer {
-        Ok(answer) => answer.attempts,
-        Err(CallFailed::Busy(_) | CallFailed::Unavailable(_)) => 0,
-        Err(_) => 1,
-    };
-    let answer = answer?;
+    exchange.record.attempts = attempts;
+    let answer = outcome?;
 
     exchange.steps.take(Step::TransformResponse);
     let time_left = exchange.deadline.since(worker.core.clock.now());
@@ -83,7 +80,7 @@ async fn request(
         let whole = upstream::collect(body, proxy.body_size_max).await.map_err(of_client)?;
         Body::from(proxy.request.apply_body(&mut headers, whole)?)
     } else {
-        body
+        at_hand(proxy, exchange, &headers, body).await?
     };
     proxy.response.prepare_request(&mut headers);
     let mut request = Request::new(body);
@@ -91,6 +88,21 @@ async fn request(
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// The body, read as far as it may be kept where it is to be sent again if need be.
+async fn at_hand(
+    proxy: &Proxy,
+    exchange: &Exchange,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Body, CallFailed> {
+    match &proxy.retry {
+        Some(retry) if retry.may_repeat(&exchange.head.method, headers) => {
+            upstream::read_ahead(body, retry.replay_size_max).await.map_err(of_client)
+        }
+        _ => Ok(body),
+    }
 }
 
 /// A body that breaks off on its way in is the client's, and no service's failure.

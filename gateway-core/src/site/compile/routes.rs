@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shared_config::platform;
 
 use super::limits::Limits;
-use super::{Report, views};
+use super::{Report, resilience, views};
 use crate::endpoint::Endpoints;
 use crate::principal::{IdentityText, Scheme};
 use crate::routing::{Pattern, RouteTable};
@@ -103,6 +103,7 @@ impl<'a> Routes<'_, 'a> {
             limits_by_address: by_address,
             limits_by_consumer: by_consumer,
             deadline: deadline.unwrap_or(platform.policy.deadline).get(),
+            priority: resilience::priority(&platform.gateway, route.priority),
             body_size_max: body_size_max.bytes(),
             action,
             metrics: Arc::new(RouteMetrics::new(name)),
@@ -168,6 +169,9 @@ impl<'a> Routes<'_, 'a> {
         let request = RequestTransform::compile(&rules, pattern.parameters(), self.reserved);
         let request = self.transform(name, request);
         let response = self.transform(name, ResponseTransform::compile(&response_rules(route)));
+        let of_service = platform.services.get(service)?.retry.as_ref();
+        let retry = platform.policy.retry.with(of_service).with(route.retry.as_ref());
+        let retry = resilience::retry(self.report, &["routes", name], &retry);
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         Some(Action::Service(Box::new(Proxy {
             service: index,
@@ -176,6 +180,7 @@ impl<'a> Routes<'_, 'a> {
             request: request?,
             response: response?,
             body_size_max: body_size_max.as_usize(),
+            retry: retry?,
         })))
     }
 

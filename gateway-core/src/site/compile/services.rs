@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared_config::platform;
 
-use super::Report;
+use super::{Report, resilience};
 use crate::assertion::AssertionKey;
 use crate::site::{Service, ServiceMetrics};
 use crate::upstream::{Target, TargetSettings, Targets};
@@ -30,6 +30,10 @@ fn compile_one(
         let key = AssertionKey::build(secret.expose().as_bytes());
         report.keep(&["services", name, "assertion_key"], "***", key)
     });
+    let policy = &report.platform().policy;
+    let retry = policy.retry.with(service.retry.as_ref());
+    let retry = resilience::retry(report, &["services", name], &retry);
+    let concurrency = resilience::concurrency(report, name, service);
     let name: Arc<str> = name.into();
     Some(Service {
         metrics: ServiceMetrics::new(&name),
@@ -40,6 +44,10 @@ fn compile_one(
             None => None,
         },
         body_size_max,
+        retry: retry?,
+        budget_share: resilience::budget(policy, service),
+        load: Arc::default(),
+        concurrency: concurrency?,
     })
 }
 

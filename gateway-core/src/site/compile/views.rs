@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared_config::platform::{self, Platform};
 use shared_config::units::Duration as Length;
 
+use super::resilience;
 use super::routes::{Access, Found, Routes, scheme};
 use crate::aggregation::merge::Policy;
 use crate::aggregation::plan::{
@@ -60,6 +61,7 @@ fn add_view<'a>(
     let compiled = View::compile(&source, Arc::new(plan));
     let compiled = compiled.map_err(|errors| note(routes, &errors)).ok();
     let (access, written_deadline) = (access(platform, name, view), view.deadline);
+    let priority = resilience::priority(&platform.gateway, view.priority);
     let (Some(view), Some((by_address, by_consumer))) = (compiled, routes.limits_of(&access))
     else {
         return;
@@ -72,6 +74,7 @@ fn add_view<'a>(
         limits_by_address: by_address,
         limits_by_consumer: by_consumer,
         deadline: deadline.get(),
+        priority,
         body_size_max: platform.server.body_size_max.bytes(),
         action: Action::Aggregate(Arc::new(Aggregate {
             succeeded: view.plan().parts().map(|_| OnceLock::new()).collect(),
@@ -111,6 +114,7 @@ fn plan(routes: &mut Routes<'_, '_>, name: &str, written: &platform::Aggregate) 
             .map(|(name, rule)| (name.clone(), header_rule(*rule)))
             .collect(),
         set_cookies: written.set_cookies.clone(),
+        brownout_weight_max: platform.aggregation.brownout_weight_max,
         reserved_headers: routes.reserved.iter().map(|&name| name.to_owned()).collect(),
     };
     let resolve = |service: &str| platform.services.keys().position(|known| known == service);

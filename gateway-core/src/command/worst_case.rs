@@ -1,0 +1,63 @@
+//! The worst case: how many attempts at services one request of a client's may cause.
+//!
+//! Every service on the way may retry as well, and then the numbers multiply; so a platform should
+//! know its own. What a reused connection that turns out dead costs is not counted: there the
+//! service has not seen the request.
+
+use std::fmt;
+
+use crate::site::{Action, Route, Site};
+
+/// Writes what one request may cause at each service.
+pub(super) fn explain(site: &Site, route: &Route, out: &mut dyn fmt::Write) -> fmt::Result {
+    let attempts = of_route(site, route);
+    let all = attempts.iter().map(|(_, attempts)| attempts).sum::<u64>();
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let each: Vec<_> =
+        attempts.iter().map(|(service, attempts)| format!("{attempts} at {service}")).collect();
+    writeln!(out, "\nworst case: {all} attempts for one request ({})", each.join(", "))
+}
+
+/// The route whose requests may cause most, as a comment for the end of a configuration.
+pub(super) fn comment(site: &Site) -> String {
+    let all = |route: &Route| of_route(site, route).iter().map(|(_, attempts)| attempts).sum();
+    let worst = site.routes.iter().map(|route| (all(route), &route.name)).max();
+    worst.filter(|(attempts, _): &(u64, _)| *attempts > 0).map_or_else(String::new, |worst| {
+        let (attempts, name) = worst;
+        format!("\n# One request may cause up to {attempts} attempts at services: route {name}.\n")
+    })
+}
+
+/// Attempts by the service's name, in the order of the services.
+fn of_route<'a>(site: &'a Site, route: &Route) -> Vec<(&'a str, u64)> {
+    let mut attempts = vec![0; site.services.len()];
+    let mut add = |service: usize, more: u64| {
+        if let Some(known) = attempts.get_mut(service) {
+            *known += more;
+        }
+    };
+    match &route.action {
+        Action::Service(proxy) => {
+            let attempts_max = proxy.retry.as_ref().map_or(1, |retry| retry.attempts_max);
+            add(proxy.service, u64::from(attempts_max));
+        }
+        Action::Aggregate(aggregate) => {
+            for part in aggregate.view.calls_max() {
+                let retry = site.services.get(part.service).and_then(|one| one.retry.as_ref());
+                let attempts_max = match retry {
+                    Some(retry) if part.may_repeat && retry.repeats(part.method) => {
+                        u64::from(retry.attempts_max)
+                    }
+                    _ => 1,
+                };
+                add(part.service, part.calls * attempts_max);
+            }
+        }
+        // What an endpoint calls is its own code's to say.
+        Action::Local(_) => {}
+    }
+    let names = site.services.iter().map(|service| &*service.name);
+    names.zip(attempts).filter(|(_, attempts)| *attempts > 0).collect()
+}
