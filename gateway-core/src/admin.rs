@@ -1,8 +1,11 @@
-//! The admin listener: probes, metrics, the effective configuration, and purging kept answers.
+//! The admin listener: probes, metrics, the effective configuration, how targets do, and purging
+//! kept answers.
 //!
 //! It stands on a port of its own, on loopback unless configured otherwise; with a token, every
 //! path but the two probes needs it. It is served by axum on the background runtime, and shares
 //! nothing with the listeners that clients reach.
+
+mod targets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,6 +66,7 @@ pub fn router(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/config", get(configuration))
+        .route("/targets", get(targets::page))
         .route("/purge", post(purge))
         .route_layer(middleware::from_fn_with_state(admin.clone(), require_token));
     Router::new()
@@ -85,12 +89,14 @@ async fn ready(State(admin): State<Admin>) -> Response {
         .collect();
     let detail = json!({
         "ready": reasons.is_empty(), "reasons": reasons, "keys_confirmed_s_ago": ages,
+        "targets": targets::summary(core),
     });
     (status, Json(detail)).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    targets::set_gauges(&admin.core);
     ([(header::CONTENT_TYPE, kind)], admin.core.metrics.render()).into_response()
 }
 

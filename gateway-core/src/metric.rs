@@ -62,6 +62,27 @@ pub struct ServiceOutcome {
     pub outcome: &'static str,
 }
 
+/// Labels of something that has happened to a target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TargetEvent {
+    /// The service's name.
+    pub service: Label,
+    /// Its address, or host and port as they are written.
+    pub target: Label,
+    /// `breaker_opened`, `breaker_closed`, `ejected`, `returned`, `check_passed`, `check_failed`,
+    /// `became_healthy` or `became_unhealthy`.
+    pub event: &'static str,
+}
+
+/// Labels of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TargetName {
+    /// The service's name.
+    pub service: Label,
+    /// Its address, or host and port as they are written.
+    pub target: Label,
+}
+
 /// Labels of one part of an aggregate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PartOutcome {
@@ -132,6 +153,12 @@ pub struct Metrics {
     pub refusals: Family<RefusalCode, Counter>,
     /// `http_client_request_duration_seconds`: calls to services.
     pub calls: Family<ServiceOutcome, Histogram, fn() -> Histogram>,
+    /// `gateway_target_events_total`
+    pub target_events: Family<TargetEvent, Counter>,
+    /// `gateway_target_takes_calls`: 1, or 0. Set when the page is read.
+    pub target_takes_calls: Family<TargetName, Gauge>,
+    /// `gateway_target_breaker`: 0 closed, 1 half-open, 2 open. Set when the page is read.
+    pub target_breaker: Family<TargetName, Gauge>,
     /// `gateway_aggregate_parts_total`
     pub parts: Family<PartOutcome, Counter>,
     /// `gateway_part_cache_total`
@@ -170,6 +197,9 @@ impl Metrics {
             overhead: seconds(),
             refusals: Family::default(),
             calls: Family::new_with_constructor(seconds),
+            target_events: Family::default(),
+            target_takes_calls: Family::default(),
+            target_breaker: Family::default(),
             parts: Family::default(),
             part_cache: Family::default(),
             retries: Family::default(),
@@ -206,6 +236,12 @@ impl Metrics {
         registry.register("http_server_active_requests", help, self.active_requests.clone());
         let help = "Requests that the gateway refused, by the problem's code";
         registry.register("gateway_refusals", help, self.refusals.clone());
+        let help = "What has happened to targets: breakers, ejections, checks";
+        registry.register("gateway_target_events", help, self.target_events.clone());
+        let help = "Whether nothing that is known speaks against calling a target";
+        registry.register("gateway_target_takes_calls", help, self.target_takes_calls.clone());
+        let help = "A target's breaker: 0 closed, 1 half-open, 2 open";
+        registry.register("gateway_target_breaker", help, self.target_breaker.clone());
         let help = "Parts of aggregates, by outcome and reason";
         registry.register("gateway_aggregate_parts", help, self.parts.clone());
         let help = "Looks into the part cache, by outcome";

@@ -75,6 +75,8 @@ pub struct Site {
     pub misleading_headers: SpoofedHeaders,
     /// How callers are asked for each scheme's credential, for a 401 that does not say it.
     pub challenges: Challenges,
+    /// Tiers whose callers have a lower priority than their route, or may have.
+    pub tier_priorities: Vec<(Box<str>, Priority)>,
     /// What services are told.
     pub identity_headers: IdentityHeaders,
     /// Where the assertion goes.
@@ -200,6 +202,8 @@ pub struct Service {
     pub name: Arc<str>,
     /// Where it is; shared by all cores.
     pub targets: Arc<Targets>,
+    /// Whether a mesh's sidecar balances, retries and breaks in the gateway's stead.
+    pub is_mesh: bool,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<AssertionKey>,
     /// The longest answer that is held whole, in bytes.

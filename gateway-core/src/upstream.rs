@@ -17,13 +17,20 @@
 //! Not here: which service a request goes to (`routing`), what of it may reach the service
 //! (`guard`, `transform`), what its answer becomes (`transform`, `aggregation`).
 
+mod balance;
+mod breaker;
 mod client;
 pub mod concurrency;
+mod condition;
 mod connect;
+mod dice;
 mod failed;
+mod health;
 pub mod key_source;
 mod read_ahead;
+mod resolve;
 pub mod retry;
+mod slots;
 mod stream;
 mod target;
 mod targets;
@@ -31,13 +38,20 @@ mod targets;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod whole;
 mod wire;
 
+pub use balance::{Balance, ENDPOINTS_MAX, WEIGHT_MAX};
+pub use breaker::{BreakerRules, FailureShare};
 pub use client::{Answer, Client, Remake};
+pub use condition::FailureRules;
 pub use connect::{Connect, Tcp};
 pub use failed::CallFailed;
+pub use health::HealthRules;
 pub use read_ahead::read_ahead;
+pub use slots::SlotRules;
 pub use target::{InvalidTarget, Target, TargetSettings};
-pub use targets::{Picked, Targets};
+pub use targets::{Picked, TargetState, Targets, TargetsSettings};
+pub use watch::watch;
 pub use whole::collect;

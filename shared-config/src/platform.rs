@@ -20,6 +20,7 @@ mod listener;
 mod resilience;
 mod route;
 mod service;
+mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +43,9 @@ pub use self::listener::{Admin, Gateway, Log, Server};
 pub use self::resilience::{Concurrency, Priority, Retry, RetryBudget, RetryDefaults};
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
 pub use self::service::{Service, Upstream};
+pub use self::targets::{
+    Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
+};
 
 /// The configuration of one gateway, all layers merged.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -15,6 +15,7 @@ mod routes;
 mod schemes;
 mod sections;
 mod services;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub(crate) fn check(merged: &Merged, found: &mut Vec<Diagnostic>) {
     let root = Node::root(&merged.value);
     sections::check(&root, &mut report);
     services::check(&root, &mut report);
+    targets::check(&root, &mut report);
     schemes::check(&root, &mut report);
     limits::check(&root, &mut report);
     routes::check(&root, &mut report);

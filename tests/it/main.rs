@@ -25,3 +25,4 @@ mod push_tokens;
 mod resilience;
 mod tidy;
 mod tutorial;
+mod upstreams;

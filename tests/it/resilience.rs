@@ -67,8 +67,10 @@ async fn what_a_service_means_is_not_retried() {
 
 #[tokio::test]
 async fn a_service_that_is_down_gets_a_fifth_more_and_no_storm() {
+    // The breaker would end it sooner.
     let layer = "[policy.retry]\nattempts_max = 5\nbackoff_base = \"0ms\"\n\
-                 [policy.retry_budget]\nfloor = \"1/h\"\n";
+                 [policy.retry_budget]\nfloor = \"1/h\"\n\
+                 [upstream.breaker]\nenabled = false\n[upstream.ejection]\nenabled = false\n";
     // Time stands still, so that all of it happens within one window of the budget.
     let harness = Harness::builder().layer("mobile-bff", layer).manual_clock().start().await;
     harness.fault(Service::Link, r#"{"next":10000,"status":503}"#);
@@ -122,7 +124,7 @@ async fn a_post_is_repeated_only_with_an_idempotency_key() {
 async fn a_body_is_sent_again_as_far_as_it_may_be_kept() {
     let layer = format!("{RETRIES}[routes.links-create.retry]\nreplay_size_max = \"100B\"\n");
     let harness = Harness::builder().layer("mobile-bff", &layer).start().await;
-    for (length, status, calls) in [(10, 201, 2), (200, 503, 1)] {
+    for (length, is_created, calls) in [(10, true, 2), (200, false, 1)] {
         let before = harness.calls(Service::Link);
         harness.fault(Service::Link, UNAVAILABLE);
         let path = "x".repeat(length);
@@ -135,9 +137,9 @@ async fn a_body_is_sent_again_as_far_as_it_may_be_kept() {
         let request =
             request.header("Idempotency-Key", "k").header("Content-Type", "application/json");
         let answer = request.body(body).send().await.expect("an answer");
-        assert_eq!(answer.status(), status, "{length}");
+        assert_eq!(answer.status() == 201, is_created, "{length}: {}", answer.status());
         assert_eq!(harness.calls(Service::Link) - before, calls, "{length}");
-        if status == 201 {
+        if is_created {
             let created = json_of(answer).await;
             assert!(created.to_string().contains(&path), "the whole body came: {created}");
         }
@@ -296,4 +298,26 @@ async fn a_core_that_is_behind_answers_less_then_refuses_batch_and_serves_people
     ] {
         assert!(metrics.contains(expected), "{expected} is missing in\n{metrics}");
     }
+}
+
+#[tokio::test]
+async fn a_partner_of_a_lower_tier_makes_room_for_the_others() {
+    let layer = "[gateway.tier_priority]\nfree = \"batch\"\n\
+                 [services.link-service.concurrency]\n\
+                 latency_max = \"60s\"\nmin = 4\nmax = 8\nbatch_percent = 50\nspare_percent = 50\n";
+    let harness = Harness::builder().layer("partner-gateway", layer).start().await;
+    harness.fault(Service::Link, r#"{"next":4,"path":"/links","hold":true}"#);
+    let held = async {
+        let get = || harness.partner_get("/v1/links", "pro");
+        tokio::join!(get(), get(), get(), get())
+    };
+    let meanwhile = async {
+        harness.until_called(Service::Link, 3).await;
+        let refused = harness.partner_get("/v1/links/x7Kp2", "free").await;
+        assert_eq!(json_of(refused).await["code"], "upstream_overloaded");
+        let let_in = harness.partner_get("/v1/links/x7Kp2", "pro").await;
+        assert_ne!(let_in.status(), 503);
+        harness.release(Service::Link);
+    };
+    tokio::join!(held, meanwhile);
 }

@@ -30,8 +30,17 @@ fn write(site: &Site, route: &Route, out: &mut String) -> std::fmt::Result {
     writeln!(out, "route {}, {scheme}, {} in all", route.name, Duration::of(route.deadline))?;
     match &route.action {
         Action::Service(proxy) => {
-            let service = site.services.get(proxy.service).map(|service| &*service.name);
-            writeln!(out, "passed through to {}", service.unwrap_or_default())
+            let Some(service) = site.services.get(proxy.service) else { return Ok(()) };
+            write!(out, "passed through to {}", service.name)?;
+            let targets = service.targets.authorities().count();
+            match (service.is_mesh, targets) {
+                (true, _) => writeln!(out, ", balanced by its mesh"),
+                (false, 1) => writeln!(out),
+                (false, _) => {
+                    let balance = service.targets.settings().balance.as_str();
+                    writeln!(out, ", {targets} targets, {balance}")
+                }
+            }
         }
         Action::Local(_) => writeln!(out, "an endpoint of the gateway's own"),
         Action::Aggregate(aggregate) => explain::explain(&aggregate.view, out),

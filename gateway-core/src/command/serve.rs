@@ -34,6 +34,7 @@ use crate::site::compile::{Compiled, IssuerKeys};
 use crate::site::limits::RateLimits;
 use crate::stores::memory::{MemoryKeys, MemoryVault};
 use crate::stores::{Keys, Vault};
+use crate::upstream;
 use crate::upstream::key_source::{KeySource, KeySourceSettings, KeySourceUnusable};
 use crate::upstream::{Client, Tcp};
 
@@ -194,6 +195,7 @@ pub fn start(
         observer: options.observer,
         readiness: Arc::new(Readiness::default()),
     });
+    watch_targets(&background, &core);
     let (drain, drains) = watch::channel(false);
     // Probes must be able to see a drain, so the admin listener outlives it.
     let (over, is_over) = watch::channel(false);
@@ -220,6 +222,15 @@ pub fn start(
         background,
         stops_with_parent,
     })
+}
+
+/// Looks after the targets of all services for as long as there are these services.
+fn watch_targets(background: &Runtime, core: &Core) {
+    // Its connections are the background's; the cores have their own.
+    let client = Arc::new(Client::new(Tcp));
+    for service in &core.site.load().services {
+        upstream::watch(background.handle(), &service.targets, &client);
+    }
 }
 
 fn bind_admin(

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::site::{Action, Route, Site};
+use crate::site::{Action, Route, Service, Site};
 
 /// Writes what one request may cause at each service.
 pub(super) fn explain(site: &Site, route: &Route, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -15,9 +15,15 @@ pub(super) fn explain(site: &Site, route: &Route, out: &mut dyn fmt::Write) -> f
     if attempts.is_empty() {
         return Ok(());
     }
-    let each: Vec<_> =
-        attempts.iter().map(|(service, attempts)| format!("{attempts} at {service}")).collect();
-    writeln!(out, "\nworst case: {all} attempts for one request ({})", each.join(", "))
+    let each: Vec<_> = attempts
+        .iter()
+        .map(|(service, attempts)| format!("{attempts} at {}", service.name))
+        .collect();
+    writeln!(out, "\nworst case: {all} attempts for one request ({})", each.join(", "))?;
+    for (service, _) in attempts.iter().filter(|(service, _)| service.is_mesh) {
+        writeln!(out, "  at {} each is what its mesh's sidecar makes of it", service.name)?;
+    }
+    Ok(())
 }
 
 /// The route whose requests may cause most, as a comment for the end of a configuration.
@@ -30,8 +36,8 @@ pub(super) fn comment(site: &Site) -> String {
     })
 }
 
-/// Attempts by the service's name, in the order of the services.
-fn of_route<'a>(site: &'a Site, route: &Route) -> Vec<(&'a str, u64)> {
+/// Attempts by the service, in their order.
+fn of_route<'a>(site: &'a Site, route: &Route) -> Vec<(&'a Service, u64)> {
     let mut attempts = vec![0; site.services.len()];
     let mut add = |service: usize, more: u64| {
         if let Some(known) = attempts.get_mut(service) {
@@ -58,6 +64,5 @@ fn of_route<'a>(site: &'a Site, route: &Route) -> Vec<(&'a str, u64)> {
         // What an endpoint calls is its own code's to say.
         Action::Local(_) => {}
     }
-    let names = site.services.iter().map(|service| &*service.name);
-    names.zip(attempts).filter(|(_, attempts)| *attempts > 0).collect()
+    site.services.iter().zip(attempts).filter(|(_, attempts)| *attempts > 0).collect()
 }

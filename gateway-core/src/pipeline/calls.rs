@@ -146,6 +146,7 @@ impl<'a> Calling<'a> {
         let outcome = match self.enter() {
             Ok(place) => match self.service.targets.pick(clock) {
                 Ok(target) => {
+                    let target = target.within(time_left);
                     let outcome = client.call(&target, request, time_left).await;
                     target.report(&outcome);
                     leave(place, &outcome, clock.now().since(started));

@@ -27,6 +27,10 @@ pub(super) async fn identify(
         Scheme::Jwt => by_token(core, site, exchange).await?,
         Scheme::ApiKey => by_key(core, site, exchange).await?,
     };
+    let mut tiers = site.tier_priorities.iter();
+    if let Some((_, own)) = tiers.find(|(tier, _)| **tier == *principal.tier.as_str()) {
+        exchange.priority = exchange.priority.min(*own);
+    }
     exchange.record.user_id = Some(principal.user_id.clone());
     exchange.record.consumer_tier = Some(principal.tier.clone());
     exchange.principal = Some(principal);

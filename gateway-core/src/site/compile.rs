@@ -12,6 +12,7 @@ mod resilience;
 mod routes;
 mod schemes;
 mod services;
+mod targets;
 mod views;
 
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub fn compile(
     endpoints: &Endpoints,
     metrics: &Metrics,
 ) -> Result<Compiled, Diagnostics> {
-    let mut report = Report { loaded, metrics, found: Vec::new() };
+    let mut report = Report { loaded, found: Vec::new() };
     let compiled = build(&mut report, endpoints, metrics);
     Diagnostics::none_or(report.found)?;
     compiled.ok_or_else(|| Diagnostics::from_iter([]))
@@ -74,7 +75,7 @@ fn build<'a>(
     let time_left_header = time_left.map_or(Some(None), |name| {
         report.header(&["upstream", "time_left_header"], name).map(Some)
     });
-    let services = services::compile(report);
+    let services = services::compile(report, metrics);
     let schemes = Schemes::compile(report);
     let limits = Limits::compile(report, metrics);
     let cors = cors(report);
@@ -104,6 +105,7 @@ fn build<'a>(
             spoofed_headers: spoofed_headers(&names),
             misleading_headers: SpoofedHeaders::new(names.iter().copied()),
             challenges: Challenges::of(schemes.jwt.as_ref(), schemes.api_key.as_ref()),
+            tier_priorities: resilience::tiers(&platform.gateway),
             identity_headers,
             assertion_header,
             time_left_header: time_left_header?,
@@ -127,8 +129,6 @@ fn build<'a>(
 /// The errors found so far.
 struct Report<'a> {
     loaded: &'a Loaded,
-    /// Where what is compiled is counted.
-    metrics: &'a Metrics,
     found: Vec<Diagnostic>,
 }
 

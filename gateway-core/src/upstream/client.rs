@@ -187,6 +187,10 @@ impl<C: Connect> Client<C> {
         target: &Arc<Target>,
         home: &Arc<Home<C::Stream>>,
     ) -> Result<Box<Wire<C::Stream>>, CallFailed> {
+        let slot = match target.slots() {
+            Some(slots) => Some(slots.take().await?),
+            None => None,
+        };
         let limit = target.settings().connect_timeout;
         let stream = match timeout(limit, self.connect.connect(target)).await {
             Ok(Ok(stream)) => stream,
@@ -195,7 +199,7 @@ impl<C: Connect> Client<C> {
         };
         target.count_connection();
         self.pools.keep_swept();
-        let opened = Wire::open(stream, home, head_size_max(target.settings())).await;
+        let opened = Wire::open(stream, home, head_size_max(target.settings()), slot).await;
         opened.map_err(|error| sorted(target, error))
     }
 
@@ -243,7 +247,7 @@ impl<C: Connect> Client<C> {
         }
         // A new target is rare (a reload): the time to let go of those that are gone.
         pools.retain(|_, pool| pool.target.strong_count() > 0);
-        let home = Home::new(target.settings());
+        let home = Home::new(target.settings(), target.slots());
         let pool = Pool { target: Arc::downgrade(target), home: Arc::clone(&home) };
         pools.insert(key, pool);
         home

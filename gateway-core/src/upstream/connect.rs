@@ -29,7 +29,10 @@ impl Connect for Tcp {
     type Stream = TcpStream;
 
     async fn connect(&self, target: &Target) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect((target.host(), target.port())).await?;
+        let stream = match target.address() {
+            Some(address) => TcpStream::connect(address).await?,
+            None => TcpStream::connect((target.host(), target.port())).await?,
+        };
         stream.set_nodelay(true)?;
         Ok(stream)
     }

@@ -32,8 +32,8 @@ pub enum CallFailed {
     /// Head or body of the answer is larger than the gateway may hold.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// As many requests as allowed are in flight to the service.
-    #[error("{0} requests are in flight to the service")]
+    /// As many requests are in flight to the target, or as many connections in use, as allowed.
+    #[error("{0} requests or connections to the target are all that there may be")]
     Busy(u32),
     /// No target of the service takes calls; after so long one may.
     #[error("no target of the service takes calls for another {0:?}")]

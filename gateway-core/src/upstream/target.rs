@@ -2,6 +2,7 @@
 //!
 //! All cores share one [`Target`]; connections are per core (`client`).
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use http::HeaderValue;
 use http::uri::{Authority, Parts, Scheme, Uri};
 
 use crate::permit::{Permit, Permits};
+use crate::upstream::condition::{Condition, FailureRules};
+use crate::upstream::slots::{SlotRules, Slots};
 
 /// How long a service may take, and how much. Each bound stands in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,10 @@ pub struct TargetSettings {
     pub head_size_max: usize,
     /// Bytes of an answer's body where the gateway must hold it whole.
     pub body_size_max: usize,
+    /// How many connections there may be, all cores together; `None`: no bound of their own.
+    pub slots: Option<SlotRules>,
+    /// What failures lead to.
+    pub failures: FailureRules,
 }
 
 /// A service's address that cannot be used.
@@ -55,6 +62,10 @@ pub struct Target {
     name: Arc<str>,
     authority: Authority,
     host_header: HeaderValue,
+    /// Which of its host's addresses this target is; `None`: whichever answers.
+    address: Option<SocketAddr>,
+    condition: Condition,
+    slots: Option<Arc<Slots>>,
     settings: TargetSettings,
     requests: Arc<Permits>,
     connections_opened: AtomicU64,
@@ -89,6 +100,9 @@ impl Target {
             name: name.into(),
             authority,
             host_header,
+            address: None,
+            condition: Condition::new(&settings.failures),
+            slots: settings.slots.clone().map(Slots::new),
             requests: Permits::new(settings.requests_in_flight_max),
             settings,
             connections_opened: AtomicU64::new(0),
@@ -119,6 +133,63 @@ impl Target {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.authority.port_u16().unwrap_or(80)
+    }
+
+    /// The same at one of its host's addresses, with a condition of its own.
+    pub(super) fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            authority: self.authority.clone(),
+            host_header: self.host_header.clone(),
+            address: Some(address),
+            condition: Condition::new(&self.settings.failures),
+            slots: self.settings.slots.clone().map(Slots::new),
+            requests: Permits::new(self.settings.requests_in_flight_max),
+            settings: self.settings.clone(),
+            connections_opened: AtomicU64::new(0),
+            requests_replayed: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the other was made from the same configuration.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.authority == other.authority
+            && self.settings == other.settings
+    }
+
+    /// The address to connect to, where its host has been looked up already.
+    #[must_use]
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Whether its host is a name that may have several addresses, and others tomorrow. Not
+    /// `localhost`: its two addresses are one machine, and often only one of them listens.
+    pub(super) fn has_name(&self) -> bool {
+        let is_local = self.host().eq_ignore_ascii_case("localhost");
+        !is_local && self.host().parse::<IpAddr>().is_err()
+    }
+
+    /// What logs and metrics call it: its address, or host and port as they are written.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.address.map_or_else(|| self.authority().to_owned(), |address| address.to_string())
+    }
+
+    /// How it does.
+    pub(super) const fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// The bound on its connections, where there is one.
+    pub(super) const fn slots(&self) -> Option<&Arc<Slots>> {
+        self.slots.as_ref()
+    }
+
+    /// Whether as many requests as allowed are in flight.
+    pub(super) fn is_full(&self) -> bool {
+        self.requests.taken() >= self.requests.max()
     }
 
     /// What it may take.

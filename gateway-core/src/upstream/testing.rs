@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::upstream::{Client, Connect, Target, TargetSettings};
+use crate::upstream::{Client, Connect, FailureRules, Target, TargetSettings};
 
 /// Settings in which each time-out differs from all others.
 pub(crate) fn settings() -> TargetSettings {
@@ -23,6 +23,8 @@ pub(crate) fn settings() -> TargetSettings {
         requests_in_flight_max: 4,
         head_size_max: 8_192,
         body_size_max: 1_024,
+        slots: None,
+        failures: FailureRules::default(),
     }
 }
 

@@ -617,3 +617,32 @@ async fn over_tcp_a_closed_port_is_unreachable() {
     let answer = client.call(&target_at(&url, |_| {}), get("/"), LONG).await;
     assert_eq!(answer.expect_err("nobody there").code(), "upstream_unreachable");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_core_takes_over_what_another_keeps_unused() {
+    let (one, mut service) = wired();
+    let (other, mut others_service) = wired();
+    let target = target(|settings| {
+        let (pending_max, pending_timeout) = (1, Duration::from_secs(1));
+        settings.slots = Some(SlotRules { connections_max: 1, pending_max, pending_timeout });
+    });
+    let mut kept = warm_up(&one, &target, &mut service).await;
+    let mut taken_over = warm_up(&other, &target, &mut others_service).await;
+    kept.closed().await;
+    // While somebody waits, a connection whose answer has ended is not kept either.
+    let script = async {
+        taken_over.request().await;
+        taken_over.answer(SHORT_ANSWER).await;
+        taken_over.closed().await;
+        let mut connection = service.accept().await;
+        connection.request().await;
+        connection.answer(SHORT_ANSWER).await;
+    };
+    let first = async { text(other.call(&target, get("/"), LONG).await.expect("one")).await };
+    let second = async {
+        tokio::task::yield_now().await;
+        text(one.call(&target, get("/"), LONG).await.expect("one")).await
+    };
+    let (first, second, ()) = tokio::join!(first, second, script);
+    assert_eq!((&*first, &*second), ("ok", "ok"));
+}

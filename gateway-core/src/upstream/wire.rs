@@ -9,6 +9,7 @@
 //! - It carries one request at a time, and goes home only when it is ready for the next.
 //! - Whoever drops it hangs up.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -24,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::body::{Body, Drive};
+use crate::upstream::slots::{Keeper, Slot, Slots};
 use crate::upstream::stream::ServiceStream;
 use crate::upstream::target::TargetSettings;
 
@@ -33,17 +35,28 @@ pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// `None` once it is over.
     connection: Option<http1::Connection<TokioIo<ServiceStream<S>>, Body>>,
     home: Weak<Home<S>>,
+    _slot: Option<Slot>,
 }
 
 /// The unused connections to one target, the latest last.
 pub(super) struct Home<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     unused: Mutex<Vec<(Instant, Box<Wire<S>>)>>,
     settings: TargetSettings,
+    slots: Option<Arc<Slots>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
-    pub(super) fn new(settings: &TargetSettings) -> Arc<Self> {
-        Arc::new(Self { unused: Mutex::default(), settings: settings.clone() })
+    pub(super) fn new(settings: &TargetSettings, slots: Option<&Arc<Slots>>) -> Arc<Self> {
+        let home = Arc::new(Self {
+            unused: Mutex::default(),
+            settings: settings.clone(),
+            slots: slots.cloned(),
+        });
+        if let Some(slots) = slots {
+            let keeper: Arc<dyn Keeper> = Arc::clone(&home) as _;
+            slots.register(Arc::downgrade(&keeper));
+        }
+        home
     }
 
     fn unused(&self) -> MutexGuard<'_, Vec<(Instant, Box<Wire<S>>)>> {
@@ -68,7 +81,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
 
     fn put(&self, wire: Box<Wire<S>>) {
         let mut unused = self.unused();
-        if unused.len() < self.settings.idle_connections_max {
+        // Under the lock: who begins to wait after this look finds the connection here.
+        let is_wanted = self.slots.as_ref().is_some_and(|slots| slots.is_wanted());
+        if !is_wanted && unused.len() < self.settings.idle_connections_max {
             unused.push((Instant::now(), wire));
         }
     }
@@ -90,18 +105,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Keeper for Home<S> {
+    fn let_go(&self) -> bool {
+        let oldest = {
+            let mut unused = self.unused();
+            (!unused.is_empty()).then(|| unused.remove(0))
+        };
+        // Closed only now, and not while the list is locked.
+        oldest.is_some()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for Home<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Home").finish_non_exhaustive()
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     /// Makes ready for HTTP what has just been opened.
     pub(super) async fn open(
         stream: S,
         home: &Arc<Home<S>>,
         head_size_max: usize,
+        slot: Option<Slot>,
     ) -> Result<Box<Self>, hyper::Error> {
         let io = TokioIo::new(ServiceStream::new(stream));
         let mut builder = http1::Builder::new();
         let (sender, connection) = builder.max_buf_size(head_size_max).handshake(io).await?;
         let (connection, home) = (Some(connection), Arc::downgrade(home));
-        Ok(Box::new(Self { sender, connection, home }))
+        Ok(Box::new(Self { sender, connection, home, _slot: slot }))
     }
 
     /// Sends a request and waits for the head of its answer. A request of which nothing was sent

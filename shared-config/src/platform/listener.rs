@@ -1,5 +1,6 @@
 //! `[gateway]`, `[server]`, `[admin]` and `[log]`: the process and its two listeners.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use schemars::JsonSchema;
@@ -25,6 +26,9 @@ pub struct Gateway {
     pub expose: Vec<String>,
     /// Who goes first where there is not room for everybody, unless a route says otherwise.
     pub priority: Priority,
+    /// The same for callers of a tier, where it is lower.
+    #[serde(default)]
+    pub tier_priority: BTreeMap<String, Priority>,
 }
 
 impl Gateway {

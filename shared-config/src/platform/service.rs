@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::targets::{
+    Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
+};
 use super::{Concurrency, Retry, RetryBudget, Scheme};
 use crate::Secret;
 use crate::units::{ByteSize, Duration};
@@ -21,9 +24,16 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Connections to one service that each core keeps for reuse.
     pub idle_connections_max: usize,
-    /// Requests in flight to one service, all cores together.
+    /// Requests in flight to one target, all cores together.
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: u32,
+    /// Connections to one target, all cores together; without it as many as calls need.
+    #[schemars(range(min = 1))]
+    pub connections_max: Option<u32>,
+    /// Calls that may wait for a connection to one target.
+    pub pending_max: u32,
+    /// How long they may.
+    pub pending_timeout: Duration,
     /// Longest head of an answer.
     pub head_size_max: ByteSize,
     /// Longest body of an answer, where the gateway must hold it whole.
@@ -33,6 +43,16 @@ pub struct Upstream {
     pub concurrency: Concurrency,
     /// The header field that tells a service how many milliseconds are left; absent: none does.
     pub time_left_header: Option<String>,
+    /// How the targets of a service take turns.
+    pub balance: Balance,
+    /// How often the names of targets are looked up again.
+    pub resolve_interval: Duration,
+    /// When a target's breaker refuses calls.
+    pub breaker: Breaker,
+    /// When a target leaves the balance for a while.
+    pub ejection: Ejection,
+    /// What holds for every check that says nothing else.
+    pub health: Health,
 }
 
 /// `[services.*]`
@@ -40,7 +60,20 @@ pub struct Upstream {
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// Where it is: scheme, host and port.
-    pub url: String,
+    pub url: Option<String>,
+    /// Where it is, several times; stands in for `url`.
+    #[serde(default)]
+    pub targets: Vec<Target>,
+    /// A mesh's sidecar balances, retries and breaks: the gateway does none of it.
+    pub mesh: Option<bool>,
+    /// As in [`Upstream`].
+    pub balance: Option<Balance>,
+    /// As in [`Upstream`].
+    pub breaker: Option<BreakerOverride>,
+    /// As in [`Upstream`].
+    pub ejection: Option<EjectionOverride>,
+    /// How its targets are checked; without it they are not.
+    pub health: Option<HealthCheck>,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<Secret>,
     /// How callers of its routes prove who they are.
@@ -60,6 +93,9 @@ pub struct Service {
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: Option<u32>,
     /// As in [`Upstream`].
+    #[schemars(range(min = 1))]
+    pub connections_max: Option<u32>,
+    /// As in [`Upstream`].
     pub body_size_max: Option<ByteSize>,
     /// How calls to it are repeated.
     pub retry: Option<Retry>,
@@ -67,4 +103,12 @@ pub struct Service {
     pub retry_budget: Option<RetryBudget>,
     /// How many calls it is given at a time.
     pub concurrency: Option<Concurrency>,
+}
+
+impl Service {
+    /// Whether a mesh's sidecar balances, retries and breaks in the gateway's stead.
+    #[must_use]
+    pub fn is_mesh(&self) -> bool {
+        self.mesh == Some(true)
+    }
 }

@@ -42,6 +42,12 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// What is in a list; of anything else, nothing.
+    pub(super) fn elements(&self) -> impl Iterator<Item = Self> {
+        let elements = self.value.and_then(Value::as_array).into_iter().flatten().enumerate();
+        elements.map(|(index, value)| self.below(&index.to_string(), Some(value)))
+    }
+
     /// The text that stands here.
     pub(super) fn text(&self) -> Option<&'a str> {
         self.value.and_then(Value::as_str)

@@ -4,15 +4,19 @@ use super::{Node, Report};
 
 pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
     for (_, service) in root.get("services").entries() {
-        let url = service.get("url");
-        match url.text().map(origin_fault) {
-            Some(Some(Fault::Credentials)) => report.add_without_value(&url, CREDENTIALS),
-            Some(Some(Fault::Shape)) => report.add(
-                &url,
-                "must be http:// or https://, a host and perhaps a port, and nothing after it",
-            ),
-            Some(None) | None => {}
-        }
+        check_origin(&service.get("url"), report);
+    }
+}
+
+/// A URL that names a server and nothing else.
+pub(super) fn check_origin(url: &Node<'_>, report: &mut Report<'_>) {
+    match url.text().map(origin_fault) {
+        Some(Some(Fault::Credentials)) => report.add_without_value(url, CREDENTIALS),
+        Some(Some(Fault::Shape)) => report.add(
+            url,
+            "must be http:// or https://, a host and perhaps a port, and nothing after it",
+        ),
+        Some(None) | None => {}
     }
 }
 

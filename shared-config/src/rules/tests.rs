@@ -192,6 +192,76 @@ fn an_aggregate_as_a_whole_is_required_or_says_nothing() {
 }
 
 #[test]
+fn a_service_has_targets_and_a_mesh_leaves_the_rest_to_its_sidecar() {
+    let service = |keys: &str| format!("[services.a]\n{keys}\n");
+    let check = |keys: &str, expected: &[&str]| check(&service(keys), "", expected);
+    check("targets = [{ url = \"http://a\", weight = 100 }, { url = \"http://b\" }]", &[]);
+    check(
+        "limits = []",
+        &["services.a: must say where it is: `url = \"http://host:port\"`, or `targets = [{ url \
+           = … }]`"],
+    );
+    check(
+        "targets = [{ url = \"http://a\" }, { url = \"http://a/v1\" }, { url = \"http://a\" }]",
+        &[
+            "services.a.targets[1].url: must be http:// or https://, a host and perhaps a port, and \
+             nothing after it",
+            "services.a.targets[2].url: stands here twice; give it a `weight` instead",
+        ],
+    );
+    check(
+        "mesh = true\ntargets = [{ url = \"http://a\" }, { url = \"http://b\" }]",
+        &["services.a.mesh: goes with one target: the sidecar knows the others; keep `url` alone"],
+    );
+    check(
+        "mesh = true\nurl = \"http://a\"\nbalance = \"round_robin\"",
+        &["services.a.balance: stands beside `mesh = true`, which leaves this to the sidecar; \
+           remove one"],
+    );
+    check("mesh = false\nurl = \"http://a\"\nbalance = \"round_robin\"", &[]);
+}
+
+#[test]
+fn pauses_and_intervals_are_long_enough_to_rest() {
+    let service = |keys: &str| format!("[services.a]\nurl = \"http://a\"\n{keys}\n");
+    for (keys, expected) in [
+        ("breaker = { window = \"9ms\" }", "services.a.breaker.window: must be at least \"10ms\""),
+        (
+            "breaker = { open_time = \"9ms\" }",
+            "services.a.breaker.open_time: must be at least \"10ms\"",
+        ),
+        ("ejection = { time = \"1ms\" }", "services.a.ejection.time: must be at least \"10ms\""),
+        (
+            "health = { path = \"/\", interval = \"1ms\" }",
+            "services.a.health.interval: must be at least \"10ms\"",
+        ),
+        (
+            "breaker = { open_time = \"2s\", open_time_max = \"1s\" }",
+            "services.a.breaker.open_time: must be at most `breaker.open_time_max`, which is \"1s\"",
+        ),
+        (
+            "ejection = { time_max = \"1s\" }",
+            "services.a.ejection.time_max: must be at least `ejection.time`, which is \"10s\"",
+        ),
+        (
+            "breaker = { open_time = \"2h\" }",
+            "services.a.breaker.open_time: must be at most `breaker.open_time_max`, which is \"1m\"",
+        ),
+        (
+            "health = { path = \"healthz\" }",
+            "services.a.health.path: must be a path, such as \"/healthz\"",
+        ),
+    ] {
+        check(&service(keys), "", &[expected]);
+    }
+    check(
+        "",
+        "[upstream]\nresolve_interval = \"999ms\"",
+        &["upstream.resolve_interval: must be at least \"1s\""],
+    );
+}
+
+#[test]
 fn a_service_s_url_is_an_origin() {
     check(
         "[services.a]\nurl = \"http://a/v1\"",

@@ -36,6 +36,12 @@ impl Duration {
         Self(time::Duration::from_secs(seconds as u64))
     }
 
+    /// Whole milliseconds.
+    #[must_use]
+    pub const fn from_millis(millis: u32) -> Self {
+        Self(time::Duration::from_millis(millis as u64))
+    }
+
     /// A length of the standard library's type: whole milliseconds of it, [`Duration::MAX`] at
     /// most.
     #[must_use]

@@ -99,6 +99,7 @@ impl Calling<'_> {
                     if self.retry.is_some() {
                         tried.push(Arc::clone(&target));
                     }
+                    let target = target.within(time_left);
                     let outcome = client.call_remade(&target, &signed, may_repeat, time_left).await;
                     target.report(&outcome);
                     leave(place, &outcome, clock.now().since(started));

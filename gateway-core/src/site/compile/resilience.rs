@@ -1,48 +1,57 @@
 //! `retry`, `retry_budget`, `concurrency` and `priority`: what a level says, and what it inherits.
 
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
 use shared_config::platform;
 
 use super::Report;
-use crate::metric::ServiceName;
+use crate::metric::{Metrics, ServiceName};
 use crate::priority::Priority;
 use crate::upstream::concurrency::{ConcurrencyLimit, ConcurrencySettings};
 use crate::upstream::retry::{BudgetShare, RetryPolicy};
 
-use std::sync::Arc;
-
-/// How calls are repeated that are made for a level; `Some(None)`: they are not. `path` is the
-/// level's table: `services.<name>`.
+/// How calls are repeated that are made for a level; `Some(None)`: they are not. `own` is the level's
+/// table, `services.<name>`, where it says anything itself: what it inherits is reported where it
+/// stands.
 pub(super) fn retry(
     report: &mut Report<'_>,
-    path: &[&str],
-    written: &platform::RetryDefaults,
+    own: Option<&[&str]>,
+    in_force: &platform::RetryDefaults,
 ) -> Option<Option<RetryPolicy>> {
-    let at = |key| [path, &["retry", key]].concat();
-    let statuses = written.statuses.iter().filter_map(|&status| StatusCode::from_u16(status).ok());
-    let statuses = statuses.collect();
-    let methods = match &written.methods {
-        Some(names) => Some(methods(report, &at("methods"), names)?),
+    let mut refuse = |key, value: &str, reason: &str| {
+        if let Some(own) = own {
+            report.add(&[own, &["retry", key]].concat(), value, reason);
+        }
+    };
+    let statuses = in_force.statuses.iter().filter_map(|&status| StatusCode::from_u16(status).ok());
+    let methods = match in_force.methods.as_deref().map(methods) {
+        Some(Err(unknown)) => {
+            refuse("methods", unknown, "must be GET, HEAD, OPTIONS, PUT, DELETE, POST or PATCH");
+            return None;
+        }
+        Some(Ok(methods)) => Some(methods),
         None => None,
     };
-    if written.backoff_base > written.backoff_max {
-        let reason = format!("must be at most `backoff_max`, \"{}\"", written.backoff_max);
-        report.add(&at("backoff_base"), &written.backoff_base.to_string(), &reason);
+    if in_force.backoff_base > in_force.backoff_max {
+        let reason = format!("must be at most `backoff_max`, \"{}\"", in_force.backoff_max);
+        refuse("backoff_base", &in_force.backoff_base.to_string(), &reason);
         return None;
     }
     let policy = RetryPolicy {
-        attempts_max: written.attempts_max,
-        statuses,
+        attempts_max: in_force.attempts_max,
+        statuses: statuses.collect(),
         methods,
-        backoff_base: written.backoff_base.get(),
-        backoff_max: written.backoff_max.get(),
-        per_try_timeout: written.per_try_timeout.map(|timeout| timeout.get()),
-        replay_size_max: written.replay_size_max.as_usize(),
+        backoff_base: in_force.backoff_base.get(),
+        backoff_max: in_force.backoff_max.get(),
+        per_try_timeout: in_force.per_try_timeout.map(|timeout| timeout.get()),
+        replay_size_max: in_force.replay_size_max.as_usize(),
     };
     Some((policy.attempts_max > 1).then_some(policy))
 }
 
-fn methods(report: &mut Report<'_>, path: &[&str], names: &[String]) -> Option<Vec<Method>> {
+/// The methods of these names, or the first that is none.
+fn methods(names: &[String]) -> Result<Vec<Method>, &str> {
     const KNOWN: [Method; 7] = [
         Method::GET,
         Method::HEAD,
@@ -52,17 +61,8 @@ fn methods(report: &mut Report<'_>, path: &[&str], names: &[String]) -> Option<V
         Method::POST,
         Method::PATCH,
     ];
-    let mut methods = Vec::with_capacity(names.len());
-    for name in names {
-        match KNOWN.into_iter().find(|known| known.as_str() == name) {
-            Some(method) => methods.push(method),
-            None => {
-                report.add(path, name, "must be GET, HEAD, OPTIONS, PUT, DELETE, POST or PATCH");
-                return None;
-            }
-        }
-    }
-    Some(methods)
+    let known = |name| KNOWN.into_iter().find(|known| known.as_str() == name);
+    names.iter().map(|name| known(name).ok_or(name.as_str())).collect()
 }
 
 /// What retries may add to a service's load.
@@ -78,11 +78,12 @@ pub(super) fn concurrency(
     report: &mut Report<'_>,
     name: &str,
     service: &platform::Service,
+    metrics: &Metrics,
 ) -> Option<Option<Arc<ConcurrencyLimit>>> {
     let upstream = &report.platform().upstream;
-    let written = service.concurrency.as_ref();
+    let own = service.concurrency.as_ref();
     let in_force =
-        written.map_or_else(|| upstream.concurrency.clone(), |own| own.or(&upstream.concurrency));
+        own.map_or_else(|| upstream.concurrency.clone(), |own| own.or(&upstream.concurrency));
     let Some(latency_max) = in_force.latency_max else { return Some(None) };
     let in_flight_max = service.requests_in_flight_max.unwrap_or(upstream.requests_in_flight_max);
     let max = in_force.max.unwrap_or(in_flight_max);
@@ -94,26 +95,52 @@ pub(super) fn concurrency(
         batch_percent: in_force.batch_percent.unwrap_or(100),
         spare_percent: in_force.spare_percent.unwrap_or(100),
     };
-    for (key, value, limit, above) in [
-        ("min", settings.min, settings.max, "the greatest limit"),
-        ("max", settings.max, in_flight_max, "`requests_in_flight_max`"),
-        ("batch_percent", settings.batch_percent, settings.partner_percent, "`partner_percent`"),
-        ("spare_percent", settings.spare_percent, settings.batch_percent, "`batch_percent`"),
+    let [min, batch, spare] = [
+        own.and_then(|own| own.min),
+        own.and_then(|own| own.batch_percent),
+        own.and_then(|own| own.spare_percent),
+    ];
+    let max = own.and_then(|own| own.max);
+    for (key, own, value, limit, above) in [
+        ("min", min, settings.min, settings.max, "the greatest limit"),
+        ("max", max, settings.max, in_flight_max, "`requests_in_flight_max`"),
+        (
+            "batch_percent",
+            batch,
+            settings.batch_percent,
+            settings.partner_percent,
+            "`partner_percent`",
+        ),
+        ("spare_percent", spare, settings.spare_percent, settings.batch_percent, "`batch_percent`"),
     ] {
         if value > limit {
-            let reason = format!("must be at most {above}, {limit}");
-            report.add(&["services", name, "concurrency", key], &value.to_string(), &reason);
+            let reason = format!("must be at most {above}, {limit}, for {name}");
+            let value = value.to_string();
+            match own {
+                Some(_) => report.add(&["services", name, "concurrency", key], &value, &reason),
+                None => report.add(&["upstream", "concurrency", key], &value, &reason),
+            }
             return None;
         }
     }
     let service = ServiceName { service: name.into() };
-    let gauge = report.metrics.concurrency_limit.get_or_create_owned(&service);
+    let gauge = metrics.concurrency_limit.get_or_create_owned(&service);
     Some(Some(ConcurrencyLimit::new(settings, gauge)))
 }
 
 /// A route's priority, its own or the gateway's.
 pub(super) fn priority(gateway: &platform::Gateway, own: Option<platform::Priority>) -> Priority {
-    match own.unwrap_or(gateway.priority) {
+    class(own.unwrap_or(gateway.priority))
+}
+
+/// Tiers with a priority of their own.
+pub(super) fn tiers(gateway: &platform::Gateway) -> Vec<(Box<str>, Priority)> {
+    let tiers = gateway.tier_priority.iter();
+    tiers.map(|(tier, priority)| (tier.as_str().into(), class(*priority))).collect()
+}
+
+const fn class(written: platform::Priority) -> Priority {
+    match written {
         platform::Priority::Interactive => Priority::Interactive,
         platform::Priority::Partner => Priority::Partner,
         platform::Priority::Batch => Priority::Batch,

@@ -169,9 +169,16 @@ impl<'a> Routes<'_, 'a> {
         let request = RequestTransform::compile(&rules, pattern.parameters(), self.reserved);
         let request = self.transform(name, request);
         let response = self.transform(name, ResponseTransform::compile(&response_rules(route)));
-        let of_service = platform.services.get(service)?.retry.as_ref();
-        let retry = platform.policy.retry.with(of_service).with(route.retry.as_ref());
-        let retry = resilience::retry(self.report, &["routes", name], &retry);
+        let written = platform.services.get(service)?;
+        if written.is_mesh() && route.retry.is_some() {
+            let reason =
+                format!("must be absent: `mesh = true` of {service} leaves this to the sidecar");
+            self.report.add(&["routes", name, "retry"], "", &reason);
+        }
+        let retry = platform.policy.retry.with(written.retry.as_ref()).with(route.retry.as_ref());
+        let own = ["routes", name];
+        let own = route.retry.as_ref().map(|_| &own[..]);
+        let retry = resilience::retry(self.report, own, &retry);
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         Some(Action::Service(Box::new(Proxy {
             service: index,
@@ -180,7 +187,7 @@ impl<'a> Routes<'_, 'a> {
             request: request?,
             response: response?,
             body_size_max: body_size_max.as_usize(),
-            retry: retry?,
+            retry: retry?.filter(|_| !written.is_mesh()),
         })))
     }
 

@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use shared_config::platform;
 
-use super::{Report, resilience};
+use super::{Report, resilience, targets};
 use crate::assertion::AssertionKey;
+use crate::metric::Metrics;
 use crate::site::{Service, ServiceMetrics};
-use crate::upstream::{Target, TargetSettings, Targets};
+use crate::upstream::TargetSettings;
 
 /// Every service, in the order of their names; `None` when one of them is wrong.
-pub(super) fn compile(report: &mut Report<'_>) -> Option<Vec<Service>> {
+pub(super) fn compile(report: &mut Report<'_>, metrics: &Metrics) -> Option<Vec<Service>> {
+    let policy = &report.platform().policy;
+    resilience::retry(report, Some(&["policy"]), &policy.retry)?;
     let services = &report.platform().services;
-    let compiled: Vec<Option<Service>> =
-        services.iter().map(|(name, service)| compile_one(report, name, service)).collect();
+    let compiled =
+        services.iter().map(|(name, service)| compile_one(report, name, service, metrics));
+    let compiled: Vec<Option<Service>> = compiled.collect();
     compiled.into_iter().collect()
 }
 
@@ -21,30 +25,33 @@ fn compile_one(
     report: &mut Report<'_>,
     name: &str,
     service: &platform::Service,
+    metrics: &Metrics,
 ) -> Option<Service> {
     let settings = settings(&report.platform().upstream, service);
     let body_size_max = settings.body_size_max;
-    let target = Target::parse(name, &service.url, settings);
-    let target = report.keep(&["services", name, "url"], &service.url, target);
     let key = service.assertion_key.as_ref().map(|secret| {
         let key = AssertionKey::build(secret.expose().as_bytes());
         report.keep(&["services", name, "assertion_key"], "***", key)
     });
     let policy = &report.platform().policy;
     let retry = policy.retry.with(service.retry.as_ref());
-    let retry = resilience::retry(report, &["services", name], &retry);
-    let concurrency = resilience::concurrency(report, name, service);
+    let own = ["services", name];
+    let retry = resilience::retry(report, service.retry.as_ref().map(|_| &own[..]), &retry);
+    let concurrency = resilience::concurrency(report, name, service, metrics);
     let name: Arc<str> = name.into();
+    let targets = targets::compile(report, &name, (service, &settings), metrics);
     Some(Service {
         metrics: ServiceMetrics::new(&name),
         name,
-        targets: Targets::one(target?),
+        targets: targets?,
+        is_mesh: service.is_mesh(),
         assertion_key: match key {
             Some(key) => Some(key?),
             None => None,
         },
         body_size_max,
-        retry: retry?,
+        // A mesh's sidecar retries, and whoever does it twice multiplies attempts.
+        retry: retry?.filter(|_| !service.is_mesh()),
         budget_share: resilience::budget(policy, service),
         load: Arc::default(),
         concurrency: concurrency?,
@@ -63,5 +70,7 @@ fn settings(defaults: &platform::Upstream, service: &platform::Service) -> Targe
             .unwrap_or(defaults.requests_in_flight_max),
         head_size_max: defaults.head_size_max.as_usize(),
         body_size_max: service.body_size_max.unwrap_or(defaults.body_size_max).as_usize(),
+        slots: targets::slots(defaults, service),
+        failures: targets::failures(defaults, service),
     }
 }

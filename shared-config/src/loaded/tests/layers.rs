@@ -83,7 +83,10 @@ fn a_variable_reaches_keys_with_dashes() {
     let files = files()
         .file("platform.d/a.toml", service)
         .variable("GATEWAY__SERVICES__LINK_SERVICE__URL", "http://b:81");
-    assert_eq!(files.loaded().platform.services["link-service"].url, "http://b:81");
+    assert_eq!(
+        files.loaded().platform.services["link-service"].url.as_deref(),
+        Some("http://b:81")
+    );
 }
 
 #[test]

@@ -1,0 +1,156 @@
+//! One call's target, and what the call comes to.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Targets;
+use crate::clock::{Clock, Moment};
+use crate::upstream::breaker::{Breaker, Change, Pass, Verdict};
+use crate::upstream::client::Answer;
+use crate::upstream::failed::CallFailed;
+use crate::upstream::target::Target;
+
+/// A call that was given less time than this says nothing of its target by being late.
+const PATIENCE_MIN: Duration = Duration::from_millis(100);
+
+/// A target that takes one call. Dropped without a report, the call was given up: that is its
+/// target's failure only if it had all the time that it was meant to have.
+#[derive(Debug)]
+pub struct Picked<'a> {
+    targets: &'a Targets,
+    clock: &'a Clock,
+    started: Moment,
+    patience: Duration,
+    target: Arc<Target>,
+    /// `None` once it has been reported.
+    passes: Option<Passes>,
+}
+
+/// What the breakers of a target gave a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Passes {
+    breaker: Option<Pass>,
+    ejection: Option<Pass>,
+}
+
+impl Passes {
+    /// A call to `target`, if its breakers let it through.
+    pub(super) fn take(target: &Target, now: Moment, minds_ejection: bool) -> Option<Self> {
+        let condition = target.condition();
+        let admitted = |breaker: &Option<Breaker>| match breaker {
+            Some(breaker) => breaker.admit(now).map(Some),
+            None => Some(None),
+        };
+        let breaker = admitted(&condition.breaker)?;
+        let ejection = if minds_ejection { admitted(&condition.ejection) } else { Some(None) };
+        if let (None, Some(pass), Some(refuses)) = (ejection, breaker, &condition.breaker) {
+            // The place of a probe goes back.
+            refuses.report(pass, Verdict::Unknown, now, || false);
+        }
+        Some(Self { breaker, ejection: ejection? })
+    }
+}
+
+impl<'a> Picked<'a> {
+    pub(super) fn new(
+        targets: &'a Targets,
+        clock: &'a Clock,
+        started: Moment,
+        (target, passes): (Arc<Target>, Passes),
+    ) -> Self {
+        let patience = target.settings().response_timeout;
+        Self { targets, clock, started, patience, target, passes: Some(passes) }
+    }
+
+    /// The same for a call that has only so much time.
+    #[must_use]
+    pub fn within(mut self, time_left: Duration) -> Self {
+        self.patience = self.patience.min(time_left);
+        self
+    }
+
+    /// Says what the call came to.
+    pub fn report(mut self, outcome: &Result<Answer, CallFailed>) {
+        let now = self.clock.now();
+        let (breaker, ejection) = match outcome {
+            Ok(answer) => {
+                self.target.condition().note_latency(now.since(self.started));
+                let status = answer.response.status();
+                let statuses = &self.target.settings().failures.breaker_statuses;
+                let is_unserved = statuses.contains(&status.as_u16());
+                (verdict(!is_unserved), verdict(!status.is_server_error()))
+            }
+            Err(failed) => {
+                let is_its_own = match failed {
+                    CallFailed::Unreachable(_)
+                    | CallFailed::ConnectTimedOut(_)
+                    | CallFailed::ReadTimedOut(_)
+                    | CallFailed::Broken(_) => true,
+                    CallFailed::ResponseTimedOut(limit) => *limit >= PATIENCE_MIN,
+                    _ => false,
+                };
+                let verdict = if is_its_own { Verdict::Failed } else { Verdict::Unknown };
+                (verdict, verdict)
+            }
+        };
+        self.settle(breaker, ejection, now);
+    }
+
+    fn settle(&mut self, breaker: Verdict, ejection: Verdict, now: Moment) {
+        let Some(passes) = self.passes.take() else { return };
+        let condition = self.target.condition();
+        if let (Some(pass), Some(own)) = (passes.breaker, &condition.breaker) {
+            let change = own.report(pass, breaker, now, || true);
+            self.note(change, ["breaker_opened", "breaker_closed"]);
+        }
+        if let (Some(pass), Some(own)) = (passes.ejection, &condition.ejection) {
+            let _alone = (ejection == Verdict::Failed).then(|| self.targets.ejecting());
+            let may_eject = || self.targets.may_eject(&self.target);
+            let change = own.report(pass, ejection, now, may_eject);
+            self.note(change, ["ejected", "returned"]);
+        }
+    }
+
+    /// Each change is logged and counted once, by the call that made it.
+    fn note(&self, change: Option<Change>, [opened, closed]: [&'static str; 2]) {
+        let (service, target) = (self.target.name(), self.target.label());
+        match change {
+            None => return,
+            Some(Change::Opened(pause)) => {
+                tracing::warn!(%service, target, ?pause, event = opened, "a target fails");
+            }
+            Some(Change::Closed) => {
+                tracing::info!(%service, target, event = closed, "a target serves again");
+            }
+        }
+        let event = if change == Some(Change::Closed) { closed } else { opened };
+        self.targets.count(&self.target, event);
+    }
+}
+
+const fn verdict(has_succeeded: bool) -> Verdict {
+    if has_succeeded { Verdict::Succeeded } else { Verdict::Failed }
+}
+
+impl Deref for Picked<'_> {
+    type Target = Arc<Target>;
+
+    fn deref(&self) -> &Arc<Target> {
+        &self.target
+    }
+}
+
+impl Drop for Picked<'_> {
+    fn drop(&mut self) {
+        if self.passes.is_none() {
+            return;
+        }
+        let now = self.clock.now();
+        // The timer of whoever gave the call up may ring a little before ours.
+        let waited = now.since(self.started) + Duration::from_millis(2);
+        let is_late = waited >= self.patience && self.patience >= PATIENCE_MIN;
+        let verdict = if is_late { Verdict::Failed } else { Verdict::Unknown };
+        self.settle(verdict, verdict, now);
+    }
+}
