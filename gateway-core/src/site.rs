@@ -232,6 +232,17 @@ pub struct ServiceLoad {
 }
 
 impl Service {
+    /// Takes over what the service of an earlier site has learned about its load: all of it, but
+    /// for a limit whose settings are others now.
+    pub fn adopt_load(&mut self, earlier: &Self) {
+        self.load = Arc::clone(&earlier.load);
+        if let (Some(own), Some(known)) = (&mut self.concurrency, &earlier.concurrency)
+            && own.settings() == known.settings()
+        {
+            *own = Arc::clone(known);
+        }
+    }
+
     /// Notes what a call to it came to.
     pub fn observe(&self, metrics: &Metrics, outcome: &Result<Answer, CallFailed>, took: Duration) {
         let outcome = match outcome {

@@ -39,6 +39,9 @@ impl Refusal for GatewayOverloaded {
     fn detail(&self) -> Cow<'static, str> {
         "The gateway has too much to do. Try again in a moment.".into()
     }
+    fn is_mass(&self) -> bool {
+        true
+    }
     fn add_headers(&self, headers: &mut HeaderMap) {
         // A class is let in again after a quarter of a second at the earliest.
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -109,6 +109,12 @@ impl ConcurrencyLimit {
         Some(Place { limit: Arc::clone(self), falls, since: Instant::now(), has_told: false })
     }
 
+    /// What it may be.
+    #[must_use]
+    pub const fn settings(&self) -> &ConcurrencySettings {
+        &self.settings
+    }
+
     /// The limit now.
     #[must_use]
     pub fn limit(&self) -> u32 {

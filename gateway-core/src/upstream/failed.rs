@@ -147,6 +147,10 @@ impl Refusal for CallFailed {
         }
     }
 
+    fn is_mass(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::Busy(_))
+    }
+
     fn problem_type(&self) -> &'static str {
         if let Self::BodyRefused(refused) = self { refused.problem_type() } else { "about:blank" }
     }
