@@ -42,7 +42,7 @@ mod watch;
 mod whole;
 mod wire;
 
-pub use balance::{Balance, ENDPOINTS_MAX, WEIGHT_MAX};
+pub use balance::Balance;
 pub use breaker::{BreakerRules, FailureShare};
 pub use client::{Answer, Client, Remake};
 pub use condition::FailureRules;

@@ -9,10 +9,13 @@ use gateway_core::command::Gateway;
 use serde_json::{Value, json};
 use tests::harness::{GatewayUnderTest, Harness, field, json_of, part_status};
 use tests::platform::Service;
+use tests::verify::repository;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+
+use crate::command::{VARIABLES, run, text};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -329,4 +332,32 @@ async fn a_retry_goes_to_another_target() {
     assert_eq!(failures(&gateway, 10).await, Vec::<u16>::new());
     assert!(all[0].hits() > 0, "it has its turns");
     assert_eq!(all[1].hits(), 10, "whoever met the other one came here next");
+}
+
+#[test]
+fn check_says_how_often_a_call_may_be_attempted_and_explain_how_it_is_balanced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["platform.toml", "mobile-bff.toml"] {
+        let from = repository().join("config").join(name);
+        std::fs::copy(from, folder.path().join(name)).expect("copied");
+    }
+    let more = "[services.link-service]\ntargets = [{ url = \"http://a\" }, { url = \"http://b\" }]\n\
+                [services.user-service]\nmesh = true\n";
+    std::fs::create_dir(folder.path().join("platform.d")).expect("made");
+    std::fs::write(folder.path().join("platform.d/50.toml"), more).expect("written");
+    let said = |arguments: &[&str]| {
+        let config = ["--config", folder.path().to_str().expect("UTF-8")];
+        let output = run("mobile-bff", &[&config, arguments].concat(), &VARIABLES);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let checked = said(&["check"]);
+    let lines: Vec<&str> = checked.lines().filter(|line| line.starts_with("# ")).collect();
+    for service in ["# link-service: ", "# user-service: "] {
+        assert!(lines.iter().any(|line| line.starts_with(service)), "{lines:?}");
+    }
+    let user = lines.iter().find(|line| line.starts_with("# user-service: ")).expect("a line");
+    assert_eq!(**user, *"# user-service: 1, and what the mesh's sidecar makes of each");
+    let explained = said(&["explain", "GET", "/links/x7Kp2"]);
+    assert!(explained.contains("to link-service, 2 targets, least_request\n"), "{explained}");
 }

@@ -21,19 +21,24 @@ pub(super) fn explain(site: &Site, route: &Route, out: &mut dyn fmt::Write) -> f
         .collect();
     writeln!(out, "\nworst case: {all} attempts for one request ({})", each.join(", "))?;
     for (service, _) in attempts.iter().filter(|(service, _)| service.is_mesh) {
-        writeln!(out, "  at {} each is what its mesh's sidecar makes of it", service.name)?;
+        writeln!(out, "  at {}, and what the mesh's sidecar makes of each", service.name)?;
     }
     Ok(())
 }
 
-/// The route whose requests may cause most, as a comment for the end of a configuration.
+/// The same for the worst route of each service, as comments for the end of a configuration.
 pub(super) fn comment(site: &Site) -> String {
-    let all = |route: &Route| of_route(site, route).iter().map(|(_, attempts)| attempts).sum();
-    let worst = site.routes.iter().map(|route| (all(route), &route.name)).max();
-    worst.filter(|(attempts, _): &(u64, _)| *attempts > 0).map_or_else(String::new, |worst| {
-        let (attempts, name) = worst;
-        format!("\n# One request may cause up to {attempts} attempts at services: route {name}.\n")
-    })
+    let of_routes: Vec<_> = site.routes.iter().map(|route| of_route(site, route)).collect();
+    let mut out =
+        String::from("\n# One request may cause at most so many attempts at a service:\n");
+    for service in &site.services {
+        let of_service = of_routes.iter().flatten().filter(|(one, _)| one.name == service.name);
+        let attempts = of_service.map(|(_, attempts)| *attempts).max().unwrap_or(0);
+        let who_else =
+            if service.is_mesh { ", and what the mesh's sidecar makes of each" } else { "" };
+        out.push_str(&format!("# {}: {attempts}{who_else}\n", service.name));
+    }
+    out
 }
 
 /// Attempts by the service, in their order.

@@ -142,11 +142,15 @@ impl<'a> Calling<'a> {
         let started = clock.now();
         let time_left = self.due.since(started);
         self.sign(&mut request, time_left);
+        // How long a body takes that is still arriving, is the client's to say: that neither
+        // speaks against a target nor for fewer calls.
+        let is_at_hand = matches!(request.body(), Body::Full(_));
         let client = &self.worker.client;
         let outcome = match self.enter() {
             Ok(place) => match self.service.targets.pick(clock) {
                 Ok(target) => {
-                    let target = target.within(time_left);
+                    let target = if is_at_hand { target.within(time_left) } else { target };
+                    let place = if is_at_hand { place } else { place.map(Place::mute) };
                     let outcome = client.call(&target, request, time_left).await;
                     target.report(&outcome);
                     leave(place, &outcome, clock.now().since(started));

@@ -187,9 +187,18 @@ pub enum Sample {
 }
 
 impl Place {
+    /// The place of a call from which nothing can be learned.
+    #[must_use]
+    pub const fn mute(mut self) -> Self {
+        self.has_told = true;
+        self
+    }
+
     /// Gives the place back with what was learned.
     pub fn leave(mut self, sample: Sample) {
-        self.has_told = true;
+        if std::mem::replace(&mut self.has_told, true) {
+            return;
+        }
         match sample {
             Sample::Answered(took) => self.tell(took > self.limit.settings.latency_max),
             Sample::Overloaded => self.tell(true),
@@ -326,6 +335,7 @@ mod tests {
         let limit = limit(4, 100);
         for _ in 0..1_000 {
             limit.enter(Priority::Interactive).expect("room").leave(Sample::Nothing);
+            limit.enter(Priority::Interactive).expect("room").mute().leave(Sample::Overloaded);
         }
         assert_eq!((limit.limit(), limit.in_flight()), (100, 0));
     }

@@ -101,3 +101,74 @@ fn note(targets: &Targets, target: &Target, has_passed: bool, rules: &HealthRule
         tracing::warn!(%service, target = target_name, "a target fails its checks");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::family::Family;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::upstream::targets::TargetsSettings;
+    use crate::upstream::testing::{Service, settings, wired};
+
+    fn checked() -> (Arc<Targets>, Arc<Client<crate::upstream::testing::Wires>>, Service) {
+        let health = HealthRules {
+            path: PathAndQuery::from_static("/healthz?deep=1"),
+            interval: Duration::from_secs(8),
+            timeout: Duration::from_secs(2),
+            healthy_after: 1,
+            unhealthy_after: 1,
+            status: None,
+        };
+        let rules = TargetsSettings { health: Some(health), ..TargetsSettings::default() };
+        let target = Target::parse("links", "http://links:8080", settings()).expect("a target");
+        let targets = Targets::new(&"links".into(), rules, vec![(target, 1)], &Family::default());
+        let (client, service) = wired();
+        (targets, Arc::new(client), service)
+    }
+
+    fn is_good(targets: &Targets) -> bool {
+        targets.endpoints().iter().all(|target| target.condition().health.is_good())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_is_asked_again_and_again_and_one_that_hangs_fails_in_time() {
+        let (targets, client, mut service) = checked();
+        let task = tokio::spawn(keep_checked(Arc::downgrade(&targets), client));
+        let mut connection = service.accept().await;
+        let head = connection.request().await;
+        assert_eq!(
+            head,
+            "GET /healthz?deep=1 HTTP/1.1\r\nuser-agent: gateway-health-check\r\n\
+             host: links:8080\r\n\r\n"
+        );
+        let asked = Instant::now();
+        connection.closed().await;
+        assert_eq!(asked.elapsed().as_secs(), 2);
+        tokio::task::yield_now().await;
+        assert!(!is_good(&targets));
+        let mut connection = service.accept().await;
+        assert!((10..=12).contains(&asked.elapsed().as_secs()), "{:?}", asked.elapsed());
+        connection.request().await;
+        connection.answer("HTTP/1.1 204 No Content\r\n\r\n").await;
+        let mut next = Box::pin(connection.request());
+        tokio::select! {
+            _ = &mut next => {}
+            () = sleep(Duration::from_secs(60)) => panic!("asked once more, over what is open"),
+        }
+        assert!(is_good(&targets));
+        drop((next, targets));
+        sleep(Duration::from_secs(60)).await;
+        assert!(task.is_finished(), "nobody is checked who is gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_has_no_room_is_not_asked() {
+        let (targets, client, service) = checked();
+        let target = targets.endpoints().remove(0);
+        let _all: Vec<_> = std::iter::from_fn(|| target.permit()).collect();
+        check_all(&Arc::downgrade(&targets), &client).await.expect("a pause");
+        assert_eq!(service.backlog(), 0);
+        assert!(is_good(&targets));
+    }
+}

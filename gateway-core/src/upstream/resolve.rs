@@ -5,6 +5,7 @@
 //! families those of the family that it puts first are taken (RFC 6724 sorts what cannot be
 //! reached last). A look-up that fails or takes too long leaves everything as it was.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -43,34 +44,45 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Looks the names of a service up until its targets are gone.
 pub(super) async fn keep_resolved(targets: Weak<Targets>, lookup: impl Lookup) {
+    let mut failing = HashSet::new();
     loop {
-        let Some(pause) = resolve_all(&targets, &lookup).await else { return };
+        let Some(pause) = resolve_all(&targets, &lookup, &mut failing).await else { return };
         sleep(pause).await;
     }
 }
 
-/// One round; says when the next is due.
-async fn resolve_all(targets: &Weak<Targets>, lookup: &impl Lookup) -> Option<Duration> {
+/// One round; says when the next is due. A name that begins to fail is logged once.
+async fn resolve_all(
+    targets: &Weak<Targets>,
+    lookup: &impl Lookup,
+    failing: &mut HashSet<usize>,
+) -> Option<Duration> {
     let targets = targets.upgrade()?;
     let interval = targets.settings().resolve_interval?;
     for (place, host, port) in targets.names() {
         let service = targets.name();
-        match timeout(LOOKUP_TIMEOUT, lookup.lookup(&host, port)).await {
-            Ok(Ok(found)) if !found.is_empty() => {
-                let addresses = usable(found);
+        match addresses(lookup, &host, port).await {
+            Ok(addresses) => {
                 let count = addresses.len();
-                if targets.set_addresses(place, addresses) {
-                    tracing::info!(%service, host, count, "the addresses of a target are new");
+                let has_failed = failing.remove(&place);
+                if targets.set_addresses(place, addresses) || has_failed {
+                    tracing::info!(%service, host, count, "a target's name was looked up");
                 }
             }
-            Ok(Ok(_)) => tracing::warn!(%service, host, "a target's name has no address"),
-            Ok(Err(error)) => {
+            Err(error) if failing.insert(place) => {
                 tracing::warn!(%service, host, %error, "a target's name cannot be looked up");
             }
-            Err(_) => tracing::warn!(%service, host, "a look-up of a target's name hangs"),
+            Err(_) => {}
         }
     }
     Some(targets.dice().stretch(interval))
+}
+
+/// The addresses of a name; none is an error.
+async fn addresses(lookup: &impl Lookup, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found = timeout(LOOKUP_TIMEOUT, lookup.lookup(host, port)).await;
+    let found = found.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(usable(found)) }
 }
 
 /// Those of the first one's family, and not too many.

@@ -15,13 +15,14 @@ use crate::upstream::target::Target;
 const PATIENCE_MIN: Duration = Duration::from_millis(100);
 
 /// A target that takes one call. Dropped without a report, the call was given up: that is its
-/// target's failure only if it had all the time that it was meant to have.
+/// target's failure only if the call was [within](Picked::within) a time, and had all of it.
 #[derive(Debug)]
 pub struct Picked<'a> {
     targets: &'a Targets,
     clock: &'a Clock,
     started: Moment,
-    patience: Duration,
+    /// How long its target had; `None` where the client's own pace counts in.
+    patience: Option<Duration>,
     target: Arc<Target>,
     /// `None` once it has been reported.
     passes: Option<Passes>,
@@ -59,14 +60,14 @@ impl<'a> Picked<'a> {
         started: Moment,
         (target, passes): (Arc<Target>, Passes),
     ) -> Self {
-        let patience = target.settings().response_timeout;
-        Self { targets, clock, started, patience, target, passes: Some(passes) }
+        Self { targets, clock, started, patience: None, target, passes: Some(passes) }
     }
 
-    /// The same for a call that has only so much time.
+    /// The same for a call whose request is at hand and that has only so much time: to be late is
+    /// then its target's failure. A client that sends its body slowly must not be one.
     #[must_use]
     pub fn within(mut self, time_left: Duration) -> Self {
-        self.patience = self.patience.min(time_left);
+        self.patience = Some(time_left.min(self.target.settings().response_timeout));
         self
     }
 
@@ -87,7 +88,11 @@ impl<'a> Picked<'a> {
                     | CallFailed::ConnectTimedOut(_)
                     | CallFailed::ReadTimedOut(_)
                     | CallFailed::Broken(_) => true,
-                    CallFailed::ResponseTimedOut(limit) => *limit >= PATIENCE_MIN,
+                    // The target's own time-out begins when it has the whole request.
+                    CallFailed::ResponseTimedOut(limit) => {
+                        *limit == self.target.settings().response_timeout
+                            || self.patience.is_some_and(|_| *limit >= PATIENCE_MIN)
+                    }
                     _ => false,
                 };
                 let verdict = if is_its_own { Verdict::Failed } else { Verdict::Unknown };
@@ -114,17 +119,19 @@ impl<'a> Picked<'a> {
 
     /// Each change is logged and counted once, by the call that made it.
     fn note(&self, change: Option<Change>, [opened, closed]: [&'static str; 2]) {
+        // Before anything is made of its name: almost no call changes anything.
+        let Some(change) = change else { return };
         let (service, target) = (self.target.name(), self.target.label());
-        match change {
-            None => return,
-            Some(Change::Opened(pause)) => {
+        let event = match change {
+            Change::Opened(pause) => {
                 tracing::warn!(%service, target, ?pause, event = opened, "a target fails");
+                opened
             }
-            Some(Change::Closed) => {
+            Change::Closed => {
                 tracing::info!(%service, target, event = closed, "a target serves again");
+                closed
             }
-        }
-        let event = if change == Some(Change::Closed) { closed } else { opened };
+        };
         self.targets.count(&self.target, event);
     }
 }
@@ -149,7 +156,8 @@ impl Drop for Picked<'_> {
         let now = self.clock.now();
         // The timer of whoever gave the call up may ring a little before ours.
         let waited = now.since(self.started) + Duration::from_millis(2);
-        let is_late = waited >= self.patience && self.patience >= PATIENCE_MIN;
+        let is_late =
+            self.patience.is_some_and(|patience| waited >= patience && patience >= PATIENCE_MIN);
         let verdict = if is_late { Verdict::Failed } else { Verdict::Unknown };
         self.settle(verdict, verdict, now);
     }

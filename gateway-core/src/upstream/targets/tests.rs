@@ -201,7 +201,8 @@ fn what_counts_as_a_failure() {
         let (alone, together) = (set(1), set(2));
         for _ in 0..20 {
             for targets in [&alone, &together] {
-                targets.pick(&clock).into_iter().for_each(|picked| picked.report(&outcome));
+                let picked = targets.pick(&clock).into_iter();
+                picked.for_each(|picked| picked.within(LONG).report(&outcome));
             }
         }
         let is_open = alone.pick(&clock).is_err();
@@ -232,6 +233,27 @@ fn a_call_that_is_given_up_counts_only_when_it_had_all_its_time() {
         }
         assert_eq!(targets.pick(&clock).is_err(), counts, "{after:?} of {time_left:?}");
     }
+}
+
+#[test]
+fn a_client_that_sends_its_body_slowly_is_not_its_target_s_failure() {
+    let timed_out = |seconds| Err(CallFailed::ResponseTimedOut(Duration::from_secs(seconds)));
+    for (outcome, counts) in [(timed_out(10), false), (timed_out(5), true)] {
+        let (targets, clock) = (set(1), clock());
+        for _ in 0..10 {
+            // Not within a time: that is how calls are made whose body is still arriving.
+            let picked = targets.pick(&clock).expect("closed");
+            clock.advance(Duration::from_secs(10));
+            picked.report(&outcome);
+        }
+        assert_eq!(targets.pick(&clock).is_err(), counts, "{outcome:?}");
+    }
+    let (targets, clock) = (set(1), clock());
+    for _ in 0..10 {
+        let _given_up = targets.pick(&clock).expect("closed");
+        clock.advance(LONG);
+    }
+    assert!(targets.pick(&clock).is_ok());
 }
 
 #[test]
