@@ -1,39 +1,47 @@
-//! The admin listener: probes, metrics, the effective configuration, how targets do, and purging
-//! kept answers.
+//! The admin listener: probes, metrics, the effective configuration, and what operators can do.
 //!
-//! It stands on a port of its own, on loopback unless configured otherwise; with a token, every
-//! path but the two probes needs it. It is served by axum on the background runtime, and shares
-//! nothing with the listeners that clients reach.
+//! It stands on a port of its own, on loopback unless configured otherwise. It is served by axum on
+//! the background runtime, and shares nothing with the listeners that clients reach. docs/operations.md
+//! is the list of its paths.
+//!
+//! Read in this order: [`router`] is all of it, `gate` says who may come in.
+//!
+//! Not here: what a reload does (`reload`), what a drain is (`server`).
+
+mod gate;
+#[cfg(test)]
+mod tests;
 
 mod targets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, Request, State};
-use axum::middleware::{self, Next};
+use axum::extract::{RawQuery, State};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::{StatusCode, header};
-use serde_json::json;
-use shared_config::Secret;
-use subtle::ConstantTimeEq as _;
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::aggregation::part_cache::Purge;
+use crate::error::Refused;
+use crate::exchange::RequestId;
 use crate::pipeline::Core;
+use crate::reload::{Reloader, Trigger};
 
-/// What the admin listener shows.
+/// What the admin listener shows, and what it can do.
 #[derive(Debug, Clone)]
 pub struct Admin {
     /// The state it looks at.
     pub core: Arc<Core>,
-    /// The effective configuration, secrets masked.
-    pub configuration: Arc<str>,
-    /// What callers other than probes must show.
-    pub token: Option<Secret>,
+    /// Puts configurations in force, and knows the one that is.
+    pub reloader: Arc<Reloader>,
+    /// True tells the process to stop in order.
+    pub stop: watch::Sender<bool>,
 }
 
 /// Serves until `shutdown` is true.
@@ -68,7 +76,9 @@ pub fn router(admin: Admin) -> Router {
         .route("/config", get(configuration))
         .route("/targets", get(targets::page))
         .route("/purge", post(purge))
-        .route_layer(middleware::from_fn_with_state(admin.clone(), require_token));
+        .route("/reload", post(reload))
+        .route("/drain", post(drain))
+        .route_layer(middleware::from_fn_with_state(admin.clone(), gate::admit));
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -76,22 +86,36 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-async fn ready(State(admin): State<Admin>) -> Response {
+/// Anybody may ask whether; why the last reload failed is for operators.
+async fn ready(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     let core = &admin.core;
     let reasons = core.readiness.reasons(&core.key_sources.missing());
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    // Detail only: old keys still verify.
-    let ages: serde_json::Map<String, serde_json::Value> = core
+    // Detail only: old keys still verify, and the old configuration still serves.
+    let ages: Map<String, Value> = core
         .key_sources
         .ages(core.clock.now())
         .into_iter()
         .map(|(issuer, age)| (issuer.to_string(), json!(age.map(|age| age.as_secs()))))
         .collect();
+    let shows_text = gate::judge(&admin.reloader.shown(), &headers).is_ok();
     let detail = json!({
         "ready": reasons.is_empty(), "reasons": reasons, "keys_confirmed_s_ago": ages,
         "targets": targets::summary(core),
+        "configuration": configured(&admin.reloader, shows_text),
     });
     (status, Json(detail)).into_response()
+}
+
+/// Since when the configuration is in force, and what the last reload came to.
+fn configured(reloader: &Reloader, shows_text: bool) -> Value {
+    let last = reloader.last().map(|last| {
+        let refused = last.outcome.as_ref().err();
+        let result = if refused.is_some() { "refused" } else { "success" };
+        let error = refused.filter(|_| shows_text).map(ToString::to_string);
+        json!({ "at": last.at.to_string(), "result": result, "error": error })
+    });
+    json!({ "in_force_since": reloader.shown().since.to_string(), "last_reload": last })
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
@@ -102,7 +126,30 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 
 async fn configuration(State(admin): State<Admin>) -> Response {
     let kind = "application/toml; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], admin.configuration.to_string()).into_response()
+    ([(header::CONTENT_TYPE, kind)], admin.reloader.shown().text.clone()).into_response()
+}
+
+/// `POST /reload`: what has changed, or why nothing has.
+async fn reload(State(admin): State<Admin>) -> Response {
+    match admin.reloader.reload(Trigger::Operator).await {
+        Ok(changes) => {
+            let changed: Vec<&str> = changes.iter().map(shared_config::Change::key).collect();
+            Json(json!({ "result": "success", "changed": changed })).into_response()
+        }
+        Err(refused) => refuse(&admin, &refused.into()),
+    }
+}
+
+/// `POST /drain`: as SIGTERM does. A second one changes nothing.
+async fn drain(State(admin): State<Admin>) -> Response {
+    admin.core.readiness.draining();
+    admin.stop.send_replace(true);
+    (StatusCode::ACCEPTED, Json(json!({ "draining": true }))).into_response()
+}
+
+fn refuse(admin: &Admin, refused: &Refused) -> Response {
+    let request_id = RequestId::generate(admin.core.clock.wall());
+    refused.to_response(&request_id).map(axum::body::Body::from)
 }
 
 /// `POST /purge?part=dashboard.usage`, `?call=GET billing-service:/usage`, `?identity=4821`, `?all`:
@@ -124,15 +171,4 @@ async fn purge(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respons
     };
     let removed = admin.core.part_cache.purge(purge);
     Json(json!({ "removed": removed })).into_response()
-}
-
-async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    let Some(token) = &admin.token else { return next.run(request).await };
-    let shown = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
-    if bool::from(shown.ct_eq(token.expose().as_bytes())) {
-        return next.run(request).await;
-    }
-    let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"admin\"")];
-    (StatusCode::UNAUTHORIZED, challenge).into_response()
 }

@@ -2,7 +2,7 @@
 //!
 //! One scheme per file, each a pure function of what the client sent, what is kept in memory and
 //! the time. Cookies: [`session`], and [`csrf`] for what a foreign page may have caused. Partners:
-//! [`api_key`]. Bearer JSON Web Tokens: [`jwt`] verifies them with the keys of [`jwks`], and
+//! [`api_key`]. Machines: [`client_certificate`]. Bearer JSON Web Tokens: [`jwt`] verifies them with the keys of [`jwks`], and
 //! [`claims`] says which claim is which part of an identity.
 //!
 //! Invariants
@@ -15,6 +15,7 @@
 
 pub mod api_key;
 pub mod claims;
+pub mod client_certificate;
 pub mod csrf;
 pub mod jwks;
 pub mod jwt;

@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 
 pub use count::ByteCount;
 pub use refused::BodyRefused;
-pub use service::{Drive, ReadTimedOut, ServiceBody};
+pub use service::{Carry, ReadTimedOut, ServiceBody};
 
 /// Why a body ended early, in words for the log.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;

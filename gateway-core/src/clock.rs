@@ -68,6 +68,12 @@ impl Timestamp {
         self.0 / 1_000
     }
 
+    /// Nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn unix_nanos(self) -> u64 {
+        self.0.saturating_mul(1_000)
+    }
+
     /// The point `length` later; saturates in the far future.
     #[must_use]
     pub fn after(self, length: Duration) -> Self {

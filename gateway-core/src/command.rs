@@ -9,7 +9,11 @@
 //! Not here: what is served (`pipeline`), how configuration is read (`shared-config`).
 
 mod explain;
+mod kept;
+mod listeners;
+pub(crate) mod prepare;
 mod serve;
+mod told;
 mod worst_case;
 
 use std::io::{self, Write as _};
@@ -19,6 +23,8 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use shared_config::{Diagnostics, Loaded, Section, Sources};
 
+pub use self::kept::Kept;
+use self::prepare::{Foundation, Prepared};
 pub use self::serve::{NotStarted, Options, Running, start};
 use crate::clock::Clock;
 use crate::endpoint::Endpoints;
@@ -44,7 +50,8 @@ pub trait Gateway: Sync {
         Ok(MemoryKeys::default())
     }
 
-    /// The endpoints it owns.
+    /// The endpoints it owns. They are made anew with every configuration; what they keep belongs
+    /// into [`Kit::kept`].
     ///
     /// # Errors
     ///
@@ -73,11 +80,13 @@ pub struct Kit<'a> {
     pub vault: &'a Vault,
     /// The time.
     pub clock: &'a Clock,
+    /// What its endpoints had before, of the types they ask for.
+    pub kept: &'a Kept,
 }
 
 /// Runs the command line of a gateway.
 #[must_use]
-pub fn run(gateway: &dyn Gateway) -> ExitCode {
+pub fn run(gateway: &'static dyn Gateway) -> ExitCode {
     // Before anything takes time: the parent may end at any moment.
     let parent = std::os::unix::process::parent_id();
     let matches = match command_line(gateway).try_get_matches() {
@@ -150,10 +159,16 @@ fn load(gateway: &dyn Gateway, matches: &ArgMatches) -> Result<Loaded, Diagnosti
     shared_config::load(&sources, &gateway.sections())
 }
 
-/// `check`: the configuration as it is in force, secrets masked, or every error.
+/// `check`: the configuration as it is in force, secrets masked, or every error. What is only
+/// about to go wrong is said on stderr.
 fn check(gateway: &dyn Gateway, loaded: &Loaded) -> ExitCode {
-    match serve::compile(gateway, loaded, &Clock::system()) {
-        Ok(prepared) => print(&(loaded.render() + &worst_case::comment(prepared.site()))),
+    match compile(gateway, loaded) {
+        Ok(prepared) => {
+            for warning in prepared.warnings() {
+                let _ = writeln!(io::stderr().lock(), "warning: {warning}\n");
+            }
+            print(&(loaded.render() + &worst_case::comment(prepared.site())))
+        }
         Err(diagnostics) => refuse(&diagnostics),
     }
 }
@@ -161,11 +176,11 @@ fn check(gateway: &dyn Gateway, loaded: &Loaded) -> ExitCode {
 /// `explain`: what a request of that method and path would do.
 fn explain(gateway: &dyn Gateway, loaded: &Loaded, arguments: &ArgMatches) -> ExitCode {
     let text = |name| arguments.get_one::<String>(name).map(String::as_str).unwrap_or_default();
-    let prepared = match serve::compile(gateway, loaded, &Clock::system()) {
-        Ok(prepared) => prepared,
+    let compiled = match compile(gateway, loaded) {
+        Ok(compiled) => compiled,
         Err(diagnostics) => return refuse(&diagnostics),
     };
-    match explain::explain(prepared.site(), text("method"), text("path")) {
+    match explain::explain(compiled.site(), text("method"), text("path")) {
         Ok(explained) => print(&explained),
         Err(reason) => {
             let _ = writeln!(io::stderr().lock(), "error: {reason}");
@@ -174,8 +189,13 @@ fn explain(gateway: &dyn Gateway, loaded: &Loaded, arguments: &ArgMatches) -> Ex
     }
 }
 
+fn compile(gateway: &dyn Gateway, loaded: &Loaded) -> Result<Prepared, Diagnostics> {
+    let foundation = Foundation::new(&loaded.platform, Clock::system());
+    prepare::prepare(gateway, loaded, &foundation, &[])
+}
+
 fn serve_until_told(
-    gateway: &dyn Gateway,
+    gateway: &'static dyn Gateway,
     loaded: &Loaded,
     stops_with_parent: Option<u32>,
 ) -> ExitCode {

@@ -12,11 +12,12 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use rand::RngExt as _;
 
+use crate::certificate::ClientCertificate;
 use crate::clock::{Moment, Timestamp};
 use crate::principal::Principal;
 use crate::priority::Priority;
 use crate::record::Record;
-use crate::trace_context::TraceContext;
+use crate::trace_context::{OpenSpan, TraceContext};
 
 /// One request on its way through the pipeline.
 #[derive(Debug)]
@@ -44,8 +45,12 @@ pub struct Exchange {
     pub principal: Option<Arc<Principal>>,
     /// The trace this request belongs to.
     pub trace: TraceContext,
+    /// The request's span, where the trace is recorded.
+    pub span: OpenSpan,
     /// Whether the client's own connection is HTTPS.
     pub is_https: bool,
+    /// What the client has shown of itself, where TLS asked for it.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
     /// Whether the body may be longer than what is read of a request that is refused.
     pub may_have_unread_body: bool,
     /// The steps taken, in order.

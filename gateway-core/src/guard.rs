@@ -1,9 +1,10 @@
 //! The guard: what a request must be before any other policy looks at it.
 //!
-//! Read in this order, which is the order the pipeline uses them in: [`ceilings`] (how much a
+//! Read in this order, which is the order they are used in: [`head`] and [`chunks`] (the bytes of
+//! an HTTP/1.1 request, before anything parses them), [`ceilings`] (how much a
 //! client may send), [`framing`] (one request, one meaning), [`path`] (one spelling of a path, for
 //! matching, limits, cache and services alike), [`spoofed_headers`] (what only we may say),
-//! [`client_address`] (whom we are talking to) and [`body`] (the ceilings, while the body arrives).
+//! [`client_address`] (whom we are talking to), [`address_list`] (whether we do) and [`body`] (the ceilings, while the body arrives).
 //!
 //! Invariants
 //! - What two readers could understand in two ways is refused, never repaired.
@@ -11,9 +12,12 @@
 //!
 //! Not here: which route a path belongs to (`routing`), who the caller is (`auth`).
 
+pub mod address_list;
 pub mod body;
 pub mod ceilings;
+pub mod chunks;
 pub mod client_address;
 pub mod framing;
+pub mod head;
 pub mod path;
 pub mod spoofed_headers;

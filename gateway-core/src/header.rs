@@ -14,6 +14,8 @@ pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-ho
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// W3C trace context: the vendors' part.
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// W3C baggage: what applications pass on along a request.
+pub const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// The custom header that a cross-site page cannot send without a preflight.
 pub const X_CSRF: HeaderName = HeaderName::from_static("x-csrf");
 /// Fetch Metadata: where the page that made the request stands.

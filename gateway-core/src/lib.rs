@@ -7,10 +7,10 @@
 //! - 4 composition: [`aggregation`]
 //! - 3 network: [`upstream`]
 //! - 2 stores: [`stores`]
-//! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`assertion`], [`rate_limit`],
+//! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`authorization`], [`inspection`], [`assertion`], [`rate_limit`],
 //!   [`transform`], [`cors`], [`security_headers`]
-//! - 0 vocabulary: [`error`], [`header`], [`clock`], [`alarm`], [`permit`], [`priority`], [`principal`], [`body`], [`exchange`],
-//!   [`trace_context`], [`record`], [`metric`], [`store`]
+//! - 0 vocabulary: [`error`], [`header`], [`clock`], [`certificate`], [`alarm`], [`permit`], [`priority`], [`principal`],
+//!   [`body`], [`exchange`], [`trace_context`], [`record`], [`metric`], [`store`], [`strict_json`]
 //!
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
 //! a credential (the gateways' own crates).
@@ -22,6 +22,7 @@ pub mod endpoint;
 pub mod observability;
 pub mod pipeline;
 pub mod readiness;
+pub mod reload;
 pub mod server;
 pub mod site;
 
@@ -37,8 +38,10 @@ pub mod stores;
 // Floor 1
 pub mod assertion;
 pub mod auth;
+pub mod authorization;
 pub mod cors;
 pub mod guard;
+pub mod inspection;
 pub mod rate_limit;
 pub mod routing;
 pub mod security_headers;
@@ -47,6 +50,7 @@ pub mod transform;
 // Floor 0
 pub mod alarm;
 pub mod body;
+pub mod certificate;
 pub mod clock;
 pub mod error;
 pub mod exchange;
@@ -57,4 +61,5 @@ pub mod principal;
 pub mod priority;
 pub mod record;
 pub mod store;
+pub mod strict_json;
 pub mod trace_context;

@@ -5,6 +5,9 @@
 //!
 //! Not here: the page that shows them (`admin`).
 
+mod named;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -14,6 +17,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use self::named::Named;
 
 /// Upper bounds in seconds: dense from 0.1 to 5 ms, where a gateway's own time lies.
 const SECONDS: [f64; 20] = [
@@ -139,12 +144,80 @@ pub struct CoreNumber {
     pub core: u32,
 }
 
+/// Labels of a TLS handshake.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Handshake {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// `full`, or `resumed` from an earlier session.
+    pub kind: &'static str,
+}
+
+/// Labels of a connection that did not come as far as a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HandshakeFailure {
+    /// `proxy_protocol` or `tls`.
+    pub layer: &'static str,
+    /// What went wrong.
+    pub reason: &'static str,
+}
+
+/// Labels of a certificate of the listener's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CertificateFile {
+    /// Its file's name in the configuration.
+    pub file: Label,
+}
+
+/// Labels of a connection that the gateway ended for what its client did.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ConnectionEnd {
+    /// `full`, `stalled`, `flood`, `broken_http2`, `unreadable` or `head_too_slow`.
+    pub reason: &'static str,
+}
+
+/// Labels of a decision of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DecisionOutcome {
+    /// `allowed`, `denied` or `unavailable`.
+    pub outcome: &'static str,
+    /// `call`, or `kept` for an answer to the same question.
+    pub source: &'static str,
+}
+
+/// Labels of a reload of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReloadResult {
+    /// `success` or `refused`.
+    pub result: &'static str,
+}
+
+/// The names that label metrics, as a configuration has them.
+#[derive(Debug, Default)]
+pub struct Names<'a> {
+    /// Routes, and `none` for requests without one.
+    pub routes: BTreeSet<&'a str>,
+    /// Services.
+    pub services: BTreeSet<&'a str>,
+    /// Limits that are charged.
+    pub limits: BTreeSet<&'a str>,
+    /// Aggregates that are shown.
+    pub aggregates: BTreeSet<&'a str>,
+}
+
+/// Labels of what became of recorded spans.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SpanOutcome {
+    /// `exported`; `queue_full`, `rejected` by the collector, or `failed` to reach it.
+    pub outcome: &'static str,
+}
+
 /// Everything a gateway counts, and the registry that shows it.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     /// `http_server_request_duration_seconds`
-    pub requests: Family<RouteStatus, Histogram, fn() -> Histogram>,
+    pub requests: Named<RouteStatus, Histogram>,
     /// `http_server_active_requests`
     pub active_requests: Gauge,
     /// `gateway_overhead_seconds`: total minus the critical path of upstream time.
@@ -152,7 +225,7 @@ pub struct Metrics {
     /// `gateway_refusals_total`
     pub refusals: Family<RefusalCode, Counter>,
     /// `http_client_request_duration_seconds`: calls to services.
-    pub calls: Family<ServiceOutcome, Histogram, fn() -> Histogram>,
+    pub calls: Named<ServiceOutcome, Histogram>,
     /// `gateway_target_events_total`
     pub target_events: Family<TargetEvent, Counter>,
     /// `gateway_target_takes_calls`: 1, or 0. Set when the page is read.
@@ -160,26 +233,44 @@ pub struct Metrics {
     /// `gateway_target_breaker`: 0 closed, 1 half-open, 2 open. Set when the page is read.
     pub target_breaker: Family<TargetName, Gauge>,
     /// `gateway_aggregate_parts_total`
-    pub parts: Family<PartOutcome, Counter>,
+    pub parts: Named<PartOutcome, Counter>,
     /// `gateway_part_cache_total`
-    pub part_cache: Family<PartCacheUse, Counter>,
+    pub part_cache: Named<PartCacheUse, Counter>,
     /// `gateway_retries_total`: `succeeded` and `failed` for those that were made,
     /// `budget_exhausted` and `past_deadline` for those that were not.
-    pub retries: Family<ServiceOutcome, Counter>,
+    pub retries: Named<ServiceOutcome, Counter>,
     /// `gateway_shed_total`
     pub shed: Family<Shed, Counter>,
-    /// `gateway_concurrency_limit`
+    /// `gateway_concurrency_limit`. Set when the page is read.
     pub concurrency_limit: Family<ServiceName, Gauge>,
     /// `gateway_event_loop_lag_seconds`
     pub lag: Family<CoreNumber, Gauge<f64, AtomicU64>>,
     /// `gateway_rate_limit_decisions_total`
-    pub limits: Family<LimitOutcome, Counter>,
+    pub limits: Named<LimitOutcome, Counter>,
+    /// `gateway_decisions_total`: what services that decide have said.
+    pub decisions: Family<DecisionOutcome, Counter>,
     /// `gateway_access_log_dropped_total`
     pub dropped_lines: Counter,
+    /// `gateway_spans_total`: recorded spans, by what became of them.
+    pub spans: Family<SpanOutcome, Counter>,
     /// `gateway_panics_total`
     pub panics: Counter,
     /// `gateway_open_connections`
     pub connections: Gauge,
+    /// `gateway_tls_handshakes_total`
+    pub handshakes: Family<Handshake, Counter>,
+    /// `gateway_handshake_failures_total`: of the PROXY protocol and of TLS.
+    pub handshake_failures: Family<HandshakeFailure, Counter>,
+    /// `gateway_tls_certificate_not_after_seconds`: when each ends, since 1970.
+    pub certificate_ends: Family<CertificateFile, Gauge>,
+    /// `gateway_connections_ended_total`
+    pub connection_ends: Family<ConnectionEnd, Counter>,
+    /// `gateway_config_reloads_total`
+    pub reloads: Family<ReloadResult, Counter>,
+    /// `gateway_config_last_reload_successful`: 1, or 0 while the files say what is not in force.
+    pub last_reload_successful: Gauge,
+    /// `gateway_config_last_reload_success_timestamp_seconds`: when what is in force was read.
+    pub last_reload_success: Gauge,
 }
 
 fn seconds() -> Histogram {
@@ -192,26 +283,36 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
-            requests: Family::new_with_constructor(seconds),
+            requests: Named::of(seconds),
             active_requests: Gauge::default(),
             overhead: seconds(),
             refusals: Family::default(),
-            calls: Family::new_with_constructor(seconds),
+            calls: Named::of(seconds),
             target_events: Family::default(),
             target_takes_calls: Family::default(),
             target_breaker: Family::default(),
-            parts: Family::default(),
-            part_cache: Family::default(),
-            retries: Family::default(),
+            parts: Named::default(),
+            part_cache: Named::default(),
+            retries: Named::default(),
             shed: Family::default(),
             concurrency_limit: Family::default(),
             lag: Family::default(),
-            limits: Family::default(),
+            limits: Named::default(),
+            decisions: Family::default(),
             dropped_lines: Counter::default(),
+            spans: Family::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
+            handshakes: Family::default(),
+            handshake_failures: Family::default(),
+            certificate_ends: Family::default(),
+            connection_ends: Family::default(),
+            reloads: Family::default(),
+            last_reload_successful: Gauge::default(),
+            last_reload_success: Gauge::default(),
         };
         metrics.register();
+        metrics.register_reloads();
         metrics
     }
 
@@ -220,18 +321,16 @@ impl Metrics {
         let unit = Unit::Seconds;
         let name = "http_server_request_duration";
         let help = "From the head of a request to the end of its answer";
-        registry.register_with_unit(name, help, unit.clone(), self.requests.clone());
+        registry.register_with_unit(name, help, unit.clone(), self.requests.family());
         let help = "The gateway's own share of a request's time";
         registry.register_with_unit("gateway_overhead", help, unit.clone(), self.overhead.clone());
         let help = "Calls to services, until the head of their answer";
         registry.register_with_unit(
             "http_client_request_duration",
             help,
-            unit.clone(),
-            self.calls.clone(),
+            unit,
+            self.calls.family(),
         );
-        let help = "How far a core is behind with its work, on average";
-        registry.register_with_unit("gateway_event_loop_lag", help, unit, self.lag.clone());
         let help = "Requests in the pipeline";
         registry.register("http_server_active_requests", help, self.active_requests.clone());
         let help = "Requests that the gateway refused, by the problem's code";
@@ -243,19 +342,17 @@ impl Metrics {
         let help = "A target's breaker: 0 closed, 1 half-open, 2 open";
         registry.register("gateway_target_breaker", help, self.target_breaker.clone());
         let help = "Parts of aggregates, by outcome and reason";
-        registry.register("gateway_aggregate_parts", help, self.parts.clone());
+        registry.register("gateway_aggregate_parts", help, self.parts.family());
         let help = "Looks into the part cache, by outcome";
-        registry.register("gateway_part_cache", help, self.part_cache.clone());
-        let help = "Retries by what came of them, or why they were not made";
-        registry.register("gateway_retries", help, self.retries.clone());
-        let help = "Requests and calls that were turned away for want of room";
-        registry.register("gateway_shed", help, self.shed.clone());
-        let help = "Calls that a service is given at a time";
-        registry.register("gateway_concurrency_limit", help, self.concurrency_limit.clone());
+        registry.register("gateway_part_cache", help, self.part_cache.family());
         let help = "Decisions of rate limits";
-        registry.register("gateway_rate_limit_decisions", help, self.limits.clone());
+        registry.register("gateway_rate_limit_decisions", help, self.limits.family());
+        let help = "Decisions of services about requests";
+        registry.register("gateway_decisions", help, self.decisions.clone());
         let help = "Access log lines dropped because the writer fell behind";
         registry.register("gateway_access_log_dropped", help, self.dropped_lines.clone());
+        let help = "Recorded spans, by what became of them";
+        registry.register("gateway_spans", help, self.spans.clone());
         let help = "Panics caught while serving a request";
         registry.register("gateway_panics", help, self.panics.clone());
         registry.register(
@@ -263,6 +360,61 @@ impl Metrics {
             "Client connections",
             self.connections.clone(),
         );
+        let help = "Client connections that the gateway ended for what the client did";
+        registry.register("gateway_connections_ended", help, self.connection_ends.clone());
+        self.register_handshakes();
+        self.register_resilience();
+    }
+
+    fn register_resilience(&mut self) {
+        let registry = &mut self.registry;
+        let help = "Retries by what came of them, or why they were not made";
+        registry.register("gateway_retries", help, self.retries.family());
+        let help = "Requests and calls that were turned away for want of room";
+        registry.register("gateway_shed", help, self.shed.clone());
+        let help = "Calls that a service is given at a time";
+        registry.register("gateway_concurrency_limit", help, self.concurrency_limit.clone());
+        let help = "How far a core is behind with its work, on average";
+        registry.register_with_unit(
+            "gateway_event_loop_lag",
+            help,
+            Unit::Seconds,
+            self.lag.clone(),
+        );
+    }
+
+    fn register_handshakes(&mut self) {
+        let registry = &mut self.registry;
+        let help = "TLS handshakes that came to their end";
+        registry.register("gateway_tls_handshakes", help, self.handshakes.clone());
+        let help = "Connections that ended in a PROXY header or a TLS handshake";
+        registry.register("gateway_handshake_failures", help, self.handshake_failures.clone());
+        let help = "When each certificate of the listener ends, since 1970";
+        let name = "gateway_tls_certificate_not_after";
+        registry.register_with_unit(name, help, Unit::Seconds, self.certificate_ends.clone());
+    }
+
+    fn register_reloads(&mut self) {
+        let registry = &mut self.registry;
+        let help = "Reloads of the configuration, by result";
+        registry.register("gateway_config_reloads", help, self.reloads.clone());
+        let help = "Whether the last reload of the configuration was put in force";
+        let successful = self.last_reload_successful.clone();
+        registry.register("gateway_config_last_reload_successful", help, successful);
+        let help = "When the configuration in force was read";
+        let name = "gateway_config_last_reload_success_timestamp";
+        let at = self.last_reload_success.clone();
+        registry.register_with_unit(name, help, Unit::Seconds, at);
+    }
+
+    /// Removes what is counted under other names: a configuration that was left behind.
+    pub fn retain(&self, names: &Names<'_>) {
+        self.requests.retain(|labels| names.routes.contains(&*labels.http_route.0));
+        self.calls.retain(|labels| names.services.contains(&*labels.service.0));
+        self.retries.retain(|labels| names.services.contains(&*labels.service.0));
+        self.limits.retain(|labels| names.limits.contains(&*labels.limit.0));
+        self.parts.retain(|labels| names.aggregates.contains(&*labels.aggregate.0));
+        self.part_cache.retain(|labels| names.aggregates.contains(&*labels.aggregate.0));
     }
 
     /// The page that Prometheus reads, in the OpenMetrics text format.
@@ -290,7 +442,7 @@ mod tests {
     fn the_page_names_every_family_by_the_semantic_conventions() {
         let metrics = Metrics::new();
         let labels = RouteStatus { http_route: "links-get".into(), http_response_status_code: 200 };
-        metrics.requests.get_or_create(&labels).observe(0.002);
+        metrics.requests.get_or_create_owned(&labels).observe(0.002);
         metrics.refusals.get_or_create(&RefusalCode { code: "rate_limited" }).inc();
         let page = metrics.render();
         for expected in [
@@ -300,5 +452,36 @@ mod tests {
         ] {
             assert!(page.contains(expected), "{expected} is missing in\n{page}");
         }
+    }
+
+    #[test]
+    fn every_family_that_an_alert_names_exists() {
+        let metrics = Metrics::new();
+        // The page leaves out what has never been counted.
+        let (http_route, service) = (Label::from("links-get"), Label::from("link-service"));
+        let served = RouteStatus { http_route, http_response_status_code: 200 };
+        drop(metrics.requests.get_or_create_owned(&served));
+        drop(metrics.calls.get_or_create_owned(&ServiceOutcome { service, outcome: "2xx" }));
+        drop(metrics.refusals.get_or_create(&RefusalCode { code: "rate_limited" }));
+        drop(metrics.spans.get_or_create(&SpanOutcome { outcome: "exported" }));
+        let page = metrics.render();
+        let alerts = include_str!("../../deploy/prometheus/alerts.yml");
+        let names = alerts.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names = names.filter_map(|name| {
+            ["_bucket", "_count", "_total"].iter().find_map(|suffix| name.strip_suffix(suffix))
+        });
+        let mut count = 0;
+        for name in names {
+            count += 1;
+            assert!(page.contains(&format!("\n# TYPE {name} ")), "{name} is missing in\n{page}");
+        }
+        assert!(count > 5, "{count}");
+    }
+
+    #[test]
+    fn bounds_are_dense_where_a_gateway_s_own_time_lies() {
+        let dense = SECONDS.iter().filter(|bound| (0.000_1..=0.005).contains(*bound));
+        assert!(dense.count() >= 11);
+        assert!(SECONDS.is_sorted());
     }
 }

@@ -19,20 +19,24 @@
 //! Not here: how each step decides (the policies), what a route says (`site`).
 
 mod admit;
+mod at_once;
 mod authorize;
+mod call_span;
 mod calls;
 mod closing;
 mod core;
+mod decide;
 mod forward;
 mod identify;
 mod in_flight;
 mod key_sources;
+mod members;
 mod open;
 mod recorded_body;
+mod request_span;
 mod respond;
 mod shed;
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -48,17 +52,18 @@ pub use self::recorded_body::RecordedBody;
 use crate::body::Body;
 use crate::error::{InternalError, Refused};
 use crate::exchange::Exchange;
+use crate::server::{RefusedHead, Transport};
 use crate::site::Site;
 
 /// Serves one request. Never fails: whatever happens has an answer and a record.
 pub async fn handle(
     worker: &Arc<Worker>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    transport: &Transport,
 ) -> Response<RecordedBody> {
     let site = worker.core.site.load_full();
     let (head, body) = request.into_parts();
-    let exchange = open::open(&worker.core, &site, head, peer);
+    let exchange = open::open(&worker.core, &site, head, transport);
     let mut in_flight = InFlight::new(worker, &site, exchange);
     let answer = AssertUnwindSafe(answer(worker, &site, &mut in_flight.exchange, body.into()));
     let outcome = answer.catch_unwind().await.unwrap_or_else(|_| {
@@ -69,15 +74,36 @@ pub async fn handle(
     respond::respond(in_flight, outcome)
 }
 
+/// Answers what never became a request: it has a record all the same, of what was understood.
+pub fn refuse(
+    worker: &Arc<Worker>,
+    head: &RefusedHead,
+    transport: &Transport,
+) -> Response<RecordedBody> {
+    let site = worker.core.site.load_full();
+    let (nothing, ()) = Request::new(()).into_parts();
+    let mut exchange = open::open(&worker.core, &site, nothing, transport);
+    open::note(&head.request_line, &mut exchange.record);
+    let in_flight = InFlight::new(worker, &site, exchange);
+    respond::respond(in_flight, Err(head.refused.into()))
+}
+
 /// Steps 3 to 12.
 async fn answer(
     worker: &Arc<Worker>,
     site: &Arc<Site>,
     exchange: &mut Exchange,
-    body: Body,
+    mut body: Body,
 ) -> Result<Response<Body>, Refused> {
-    match admit::admit(worker, site, exchange).await? {
-        admit::Admitted::Answered(response) => Ok(response),
-        admit::Admitted::To(route) => forward::forward(worker, site, route, exchange, body).await,
+    match admit::admit(worker, site, exchange, &mut body).await? {
+        admit::Admitted::Answered(response) => Ok(*response),
+        admit::Admitted::To(route) => {
+            // What a decision took is beside what the answer takes.
+            let (decided, asked) = exchange.record.take_calls();
+            let outcome = forward::forward(worker, site, route, exchange, body).await;
+            exchange.record.upstream += decided;
+            exchange.record.attempts += asked;
+            outcome
+        }
     }
 }

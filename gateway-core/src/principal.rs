@@ -21,6 +21,24 @@ pub enum Scheme {
     Jwt,
     /// A partner's API key.
     ApiKey,
+    /// The certificate of the client's connection.
+    ClientCertificate,
+}
+
+impl Scheme {
+    /// Every scheme.
+    pub const ALL: [Self; 4] = [Self::Session, Self::Jwt, Self::ApiKey, Self::ClientCertificate];
+
+    /// Its name in configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Jwt => "jwt",
+            Self::ApiKey => "api_key",
+            Self::ClientCertificate => "client_certificate",
+        }
+    }
 }
 
 /// A text of an identity: 1 to 255 visible ASCII characters, ready to be a header value.

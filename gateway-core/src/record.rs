@@ -112,6 +112,11 @@ pub struct LateFacts {
 }
 
 impl Record {
+    /// Takes out what the calls so far came to: how long they took, and how many they were.
+    pub fn take_calls(&mut self) -> (Duration, u32) {
+        (std::mem::take(&mut self.upstream), std::mem::take(&mut self.attempts))
+    }
+
     /// The record of a request that has just arrived.
     #[must_use]
     pub fn open(request_id: RequestId, timestamp: Timestamp, gateway: Arc<str>) -> Self {

@@ -13,6 +13,7 @@
 //! Not here: what a route does (`site`), the path's normal form (`guard::path`), preflights
 //! (`cors`), which the pipeline answers before a 405.
 
+pub mod canary;
 mod pattern;
 mod table;
 

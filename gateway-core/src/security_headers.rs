@@ -154,6 +154,8 @@ pub fn vary(headers: &mut HeaderMap, scheme: Scheme) {
         match scheme {
             Scheme::Session => "Cookie, Origin, Accept, Accept-Encoding",
             Scheme::Jwt => "Authorization, Origin, Accept, Accept-Encoding",
+            // What was shown before the first request is in none of its fields.
+            Scheme::ClientCertificate => "Origin, Accept, Accept-Encoding",
             Scheme::ApiKey => "Authorization, X-API-Key, Origin, Accept, Accept-Encoding",
         },
     );

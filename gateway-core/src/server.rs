@@ -1,8 +1,10 @@
 //! The server: connections in, requests out to whoever serves them, one thread for each core.
 //!
 //! Read in this order: [`Server`] binds and starts the cores, `accept` is one core's life,
-//! `connection` is one connection's, `watched` is how a connection knows what it waits for, `core`
-//! is what the connections of one core share.
+//! [`Entrance`] what a connection passes first ([`proxy_protocol`], [`tls`]), `connection` is one
+//! connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits
+//! for, `intake` what of a client's bytes is let in, `http2` and `frames` are the same for HTTP/2,
+//! `core` is what the connections of one core share.
 //! [`background`] is the runtime for everything beside the hot path, [`lag`] how far a core is behind.
 //!
 //! Invariants
@@ -11,15 +13,17 @@
 //! - Every wait on a client has a bound: for the head of a request, between requests, and for a
 //!   client that takes nothing of its answer.
 //! - A drain loses nothing: requests in flight are answered, requests that arrive while it begins
-//!   too, and only who is not done by the drain time-out is cut.
+//!   too, and only who is not done by the drain time-out is cut,
+//!   or by the moment when somebody is in a hurry.
 //! - A panic while serving ends that connection and nothing else.
 //!
 //! Above `connections_max` a new connection is closed at once, without an answer: a queue in the
-//! kernel would hide the overload. What is no HTTP is answered by the HTTP library itself, with an
-//! empty body and no record: 400, and 431 for a head that is too long. A head that is too slow is
-//! answered 408 in the same way.
+//! kernel would hide the overload. A head that is no HTTP, too long or too slow has an answer and a
+//! record like any request, and the connection ends with it.
 //!
 //! On Linux each core has its own listener (`SO_REUSEPORT`); elsewhere the cores share one.
+//!
+//! A second server of one core, with [`redirect`], stands on a port without TLS beside one with it.
 //!
 //! Not here: what a request means (`pipeline`), limits on its body (`guard`).
 
@@ -27,10 +31,18 @@ mod accept;
 pub mod background;
 mod connection;
 mod core;
+mod entrance;
+mod frames;
+mod http2;
+mod intake;
 pub mod lag;
 mod listen;
+pub mod proxy_protocol;
+pub mod redirect;
 #[cfg(test)]
 mod tests;
+pub mod tls;
+mod transport;
 mod watched;
 
 use std::future::Future;
@@ -43,11 +55,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
 use crate::body::BodyError;
-use crate::metric::Metrics;
+use crate::guard::head::HeadLimits;
+use crate::metric::{ConnectionEnd, Metrics};
 use crate::permit::Permits;
+
+pub use self::entrance::Entrance;
+pub use self::intake::RefusedHead;
+pub use self::transport::{Protocol, Transport};
 
 /// Serves the requests of one core. It never leaves its thread.
 pub trait Serve: 'static {
@@ -58,8 +78,11 @@ pub trait Serve: 'static {
     fn serve(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        transport: &Transport,
     ) -> impl Future<Output = Response<Self::Body>>;
+
+    /// Answers what never became a request.
+    fn refuse(&self, head: &RefusedHead, transport: &Transport) -> Response<Self::Body>;
 }
 
 /// The bounds of a server; each stands in the configuration.
@@ -74,12 +97,21 @@ pub struct ServerSettings {
     /// How long a connection is kept that waits for a request, or whose client takes nothing of
     /// its answer.
     pub idle_timeout: Duration,
-    /// Bytes of a request's head; a longer one is answered 431. At least 8192 are buffered.
-    pub head_size_max: usize,
-    /// Header fields of a request; more are answered 431. Below 100 the `guard` counts them.
-    pub header_count_max: usize,
+    /// The most that is read of a request's head.
+    pub head_limits: HeadLimits,
+    /// What holds for HTTP/2 alone.
+    pub http2: Http2Settings,
     /// Time for requests in flight once a drain has begun.
     pub drain_timeout: Duration,
+}
+
+/// The bounds of HTTP/2 connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2Settings {
+    /// Requests in flight on one connection.
+    pub streams_max: u32,
+    /// Frames that carry nothing, at once; they come back within a minute.
+    pub control_frames_max: u32,
 }
 
 /// A server that is bound, and does not serve yet.
@@ -88,14 +120,19 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     address: SocketAddr,
     shared: Shared,
+    hurry: watch::Sender<bool>,
 }
 
 /// What the cores have in common.
 #[derive(Debug, Clone)]
 struct Shared {
     settings: Arc<ServerSettings>,
+    entrance: Arc<Entrance>,
     connections: Arc<Permits>,
-    open: prometheus_client::metrics::gauge::Gauge,
+    open: Gauge,
+    ends: Family<ConnectionEnd, Counter>,
+    /// True once nobody shall be waited for any longer.
+    hurries: watch::Receiver<bool>,
 }
 
 /// Why a server did not start or did not stop in order.
@@ -135,12 +172,23 @@ impl Server {
         };
         let bind_failed = |source| ServerFailed::Bind { address, source };
         let (listeners, address) = listen::bind(address, cores).map_err(bind_failed)?;
+        let (hurry, hurries) = watch::channel(false);
         let shared = Shared {
+            hurries,
             connections: Permits::new(settings.connections_max),
+            entrance: Arc::default(),
             settings: Arc::new(settings),
             open: metrics.connections.clone(),
+            ends: metrics.connection_ends.clone(),
         };
-        Ok(Self { listeners, address, shared })
+        Ok(Self { listeners, address, shared, hurry })
+    }
+
+    /// Lets connections in by this entrance instead of straight away.
+    #[must_use]
+    pub fn behind(mut self, entrance: Entrance) -> Self {
+        self.shared.entrance = Arc::new(entrance);
+        self
     }
 
     /// Where it listens.
@@ -193,7 +241,7 @@ impl Server {
             // A core that panics before it accepts says nothing; in the end the channel closes.
             starts.recv().unwrap_or(Err(ServerFailed::Panicked))?;
         }
-        Ok(Running { threads })
+        Ok(Running { threads, hurry: self.hurry })
     }
 }
 
@@ -201,6 +249,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Running {
     threads: Vec<JoinHandle<u32>>,
+    hurry: watch::Sender<bool>,
 }
 
 /// How a drain ended.
@@ -211,6 +260,12 @@ pub struct Drained {
 }
 
 impl Running {
+    /// What ends a drain at once when it is set: who is not done is cut.
+    #[must_use]
+    pub fn hurry(&self) -> watch::Sender<bool> {
+        self.hurry.clone()
+    }
+
     /// Waits until the server has drained. Blocks the thread.
     ///
     /// # Errors

@@ -10,8 +10,11 @@
 
 mod challenges;
 pub mod compile;
+pub mod constant;
+pub mod gate;
 mod identity_headers;
 pub mod limits;
+mod names;
 mod route_metrics;
 
 use std::sync::{Arc, OnceLock};
@@ -23,24 +26,29 @@ use prometheus_client::metrics::counter::Counter;
 
 pub use self::challenges::Challenges;
 pub use self::compile::compile;
+pub use self::constant::Constant;
+pub use self::gate::Gate;
 pub use self::identity_headers::IdentityHeaders;
 pub use self::limits::Limit;
 pub use self::route_metrics::{RouteMetrics, ServiceMetrics};
 use crate::aggregation::View;
 use crate::assertion::{AssertionKey, Signer};
 use crate::auth::api_key::ApiKeyPolicy;
+use crate::auth::client_certificate::ClientCertificatePolicy;
 use crate::auth::csrf::CsrfPolicy;
 use crate::auth::jwt::JwtScheme;
 use crate::auth::session::SessionPolicy;
 use crate::cors::Cors;
 use crate::endpoint::Endpoint;
 use crate::error::{InternalError, Refusal as _};
+use crate::guard::address_list::AddressList;
 use crate::guard::ceilings::Ceilings;
 use crate::guard::spoofed_headers::SpoofedHeaders;
 use crate::metric::{Label, Metrics};
 use crate::principal::{IdentityText, Scheme};
 use crate::priority::Priority;
 use crate::routing::RouteTable;
+use crate::routing::canary::Canary;
 use crate::security_headers::SecurityHeaders;
 use crate::transform::request::RequestTransform;
 use crate::transform::response::ResponseTransform;
@@ -61,6 +69,8 @@ pub struct Site {
     pub services: Vec<Service>,
     /// Networks of proxies whose word about the client is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which clients may call at all.
+    pub addresses: AddressList,
     /// The listener's ceilings.
     pub ceilings: Ceilings,
     /// Time for a client to send a body.
@@ -88,9 +98,11 @@ pub struct Site {
     /// How sessions are found and judged.
     pub session: Option<SessionPolicy>,
     /// How bearer tokens are verified.
-    pub jwt: Option<JwtScheme>,
+    pub jwt: Option<Arc<JwtScheme>>,
     /// How API keys are read.
     pub api_key: Option<ApiKeyPolicy>,
+    /// Who the holder of a client's certificate is.
+    pub client_certificate: Option<ClientCertificatePolicy>,
     /// Which requests a page of somebody else's may have caused.
     pub csrf: CsrfPolicy,
     /// Limits by address of requests that match no route.
@@ -110,6 +122,8 @@ pub struct Site {
 pub struct Route {
     /// Its name in configuration.
     pub name: Arc<str>,
+    /// The path it matches, as it is written: `/links/{id}`.
+    pub template: Arc<str>,
     /// How callers prove who they are; `None` for a public route.
     pub scheme: Option<Scheme>,
     /// Scopes that a token or key must have.
@@ -118,12 +132,16 @@ pub struct Route {
     pub limits_by_address: Vec<Limit>,
     /// Limits charged once the caller is known, or known to be anonymous.
     pub limits_by_consumer: Vec<Limit>,
+    /// Members of the body that those limits are keyed by.
+    pub limit_members: Box<[Box<str>]>,
     /// The time for the whole request.
     pub deadline: Duration,
     /// Who goes first where there is not room for everybody.
     pub priority: Priority,
     /// The longest body it takes.
     pub body_size_max: u64,
+    /// What is decided about its requests before that.
+    pub gate: Gate,
     /// What answers.
     pub action: Action,
     /// Its counters.
@@ -139,6 +157,8 @@ pub enum Action {
     Aggregate(Arc<Aggregate>),
     /// An endpoint of the gateway's own.
     Local(LocalEndpoint),
+    /// The gateway itself, as soon as the route is found.
+    Constant(Box<Constant>),
 }
 
 /// A view of several services.
@@ -159,6 +179,8 @@ pub struct Aggregate {
 pub struct Proxy {
     /// Index into the site's services.
     pub service: usize,
+    /// The service that some of the requests go to instead.
+    pub canary: Option<Box<Canary>>,
     /// The gateway's prefix, which the service does not see.
     pub prefix: Box<str>,
     /// Whether the service's paths are the consumer's, but for the prefix.
@@ -206,6 +228,8 @@ pub struct Service {
     pub is_mesh: bool,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<AssertionKey>,
+    /// Whether it is closed for maintenance, so that no part of an aggregate is asked of it.
+    pub is_closed: bool,
     /// The longest answer that is held whole, in bytes.
     pub body_size_max: usize,
     /// How calls are repeated that no route makes: parts of aggregates, and what endpoints of the
@@ -259,6 +283,9 @@ impl Service {
 }
 
 impl Site {
+    /// What requests without a route are counted under.
+    pub const UNROUTED: &str = "none";
+
     /// A route by its index in the table.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub mod xml;
 
 pub use request::{RequestRules, RequestTransform};
 pub use response::{ResponseRules, ResponseTransform};
-pub use template::Values;
+pub use template::{Place, Template, Values};
 
 /// Header fields that hold a digest of a body, and are wrong once it has changed.
 const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];

@@ -2,9 +2,9 @@
 //! issuers' keys by [`key_source`].
 //!
 //! Read in this order: [`Target`] says where a service is and what it may take, [`Targets`] which
-//! of a service's takes the next call, [`Client`] calls it over a `wire`, [`CallFailed`] is
-//! everything that can go wrong, [`collect`] reads an answer whole; [`retry`] says when a call is
-//! made again, [`concurrency`] how many there may be at a time.
+//! of a service's takes the next call, [`Client`] calls it over a `wire`, which speaks `http1`,
+//! [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer whole; [`retry`] says
+//! when a call is made again, [`concurrency`] how many there may be at a time.
 //!
 //! Invariants
 //! - A [`Target`] is shared by all cores, a [`Client`] and its connections belong to one core.
@@ -26,12 +26,12 @@ mod connect;
 mod dice;
 mod failed;
 mod health;
+mod http1;
 pub mod key_source;
 mod read_ahead;
 mod resolve;
 pub mod retry;
 mod slots;
-mod stream;
 mod target;
 mod targets;
 #[cfg(test)]

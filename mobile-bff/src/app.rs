@@ -22,6 +22,6 @@ impl Gateway for MobileBff {
 
     fn endpoints(&self, kit: &Kit<'_>) -> Result<Endpoints, Diagnostics> {
         let limits = kit.loaded.section(config::PUSH_TOKENS)?;
-        Ok(push_tokens::endpoints(PushTokens::new(limits)))
+        Ok(push_tokens::endpoints(PushTokens::new(limits, kit.kept.get())))
     }
 }

@@ -22,7 +22,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-pub use self::registry::{PushTokens, Registration};
+pub use self::registry::{PushTokens, Registration, Registrations};
 
 /// The longest token any push service issues, with room.
 const TOKEN_SIZE_MAX: usize = 4 * 1024;

@@ -30,7 +30,7 @@ impl Gateway for PartnerGateway {
 
     fn endpoints(&self, kit: &Kit<'_>) -> Result<Endpoints, Diagnostics> {
         let limits = kit.loaded.section(config::WEBHOOK_ENDPOINTS)?;
-        Ok(webhook_endpoints::endpoints(WebhookEndpoints::new(limits)))
+        Ok(webhook_endpoints::endpoints(WebhookEndpoints::new(limits, kit.kept.get())))
     }
 
     fn commands(&self) -> Vec<Command> {

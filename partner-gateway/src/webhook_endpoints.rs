@@ -21,7 +21,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 
-pub use self::registry::{WebhookEndpoint, WebhookEndpoints};
+pub use self::registry::{Registered, WebhookEndpoint, WebhookEndpoints};
 
 /// Event types of one endpoint, and characters of a description.
 const EVENT_TYPES_MAX: usize = 100;

@@ -15,6 +15,7 @@
 //!
 //! Not here: what patterns, templates and fields mean (`gateway-core`).
 
+mod changes;
 mod diagnostics;
 mod layers;
 mod loaded;
@@ -26,13 +27,18 @@ mod schema;
 mod secret;
 mod sources;
 mod structure;
+mod text_file;
 pub mod units;
+mod watched;
 
+pub use self::changes::{Change, Changes};
 pub use self::diagnostics::{Diagnostic, Diagnostics, Location};
 pub use self::loaded::{Loaded, load};
 pub use self::schema::Section;
 pub use self::secret::Secret;
 pub use self::sources::Sources;
+pub use self::text_file::TextFile;
+pub use self::watched::Watched;
 
 #[cfg(test)]
 mod testing;

@@ -1,6 +1,8 @@
 //! Loading: from sources to a configuration that holds together, or to everything wrong with it.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -12,6 +14,7 @@ use crate::platform::Platform;
 use crate::schema::{self, Section};
 use crate::secret::{self, Secret};
 use crate::sources::Sources;
+use crate::text_file::{self, TextFile};
 use crate::{render, rules, structure};
 
 /// A configuration that loaded.
@@ -20,8 +23,19 @@ pub struct Loaded {
     /// The core's sections.
     pub platform: Platform,
     merged: Merged,
-    secrets: BTreeMap<Vec<String>, Secret>,
+    referred: Referred,
+    sources: Sources,
 }
+
+/// What the configuration does not say itself but where it stands, each by the path of its key.
+#[derive(Debug, Clone)]
+struct Referred {
+    secrets: BTreeMap<Vec<String>, Secret>,
+    files: BTreeMap<Vec<String>, TextFile>,
+}
+
+/// The longest file that a key may name.
+const NAMED_FILE_SIZE_MAX: u64 = 4 * 1024 * 1024;
 
 /// Reads, merges and checks a configuration; `sections` are those that only this gateway knows.
 ///
@@ -37,16 +51,19 @@ pub fn load(sources: &Sources, sections: &[Section]) -> Result<Loaded, Diagnosti
     }
     merged.fill_defaults();
     structure::check_values(&merged, &mut found);
-    let secrets = secret::resolve(&merged, sources, &mut found);
+    let referred = Referred {
+        secrets: secret::resolve(&merged, sources, &mut found),
+        files: text_file::read(&merged, sources, &mut found),
+    };
     rules::check(&merged, &mut found);
     Diagnostics::none_or(found)?;
     let mut core = merged.value.clone();
     if let Value::Object(members) = &mut core {
         members.retain(|key, _| sections.iter().all(|own| own.key() != key));
     }
-    let mut platform: Platform = read(&merged, &secrets, core, &[])?;
+    let mut platform: Platform = read(&merged, &referred, core, &[])?;
     platform.keep_order(&merged.places);
-    Ok(Loaded { platform, merged, secrets })
+    Ok(Loaded { platform, merged, referred, sources: sources.clone() })
 }
 
 impl Loaded {
@@ -62,7 +79,31 @@ impl Loaded {
                 Diagnostic::new(&self.merged, &path, None, "is no section of this gateway");
             return Err(Diagnostics::from_iter([unknown]));
         };
-        read(&self.merged, &self.secrets, value.clone(), &path)
+        read(&self.merged, &self.referred, value.clone(), &path)
+    }
+
+    /// The JSON in a file that a key names: beside the configuration, unless its path is absolute.
+    ///
+    /// # Errors
+    ///
+    /// The end of a sentence that starts with the key.
+    pub fn json_file(&self, name: &str) -> Result<Value, String> {
+        let path = match &self.sources.directory {
+            Some(directory) => directory.join(name),
+            None if Path::new(name).is_absolute() => name.into(),
+            None => return Err("is beside no file; say with --config which directory".to_owned()),
+        };
+        let shown = path.display();
+        let file = std::fs::File::open(&path);
+        let file = file.map_err(|error| format!("names {shown}, which cannot be read: {error}"))?;
+        let mut bytes = Vec::new();
+        let read = file.take(NAMED_FILE_SIZE_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|error| format!("names {shown}, which cannot be read: {error}"))?;
+        if bytes.len() as u64 > NAMED_FILE_SIZE_MAX {
+            return Err(format!("names {shown}, which is longer than 4 MiB"));
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|error| format!("names {shown}, which is no JSON: {error}"))
     }
 
     /// Where a key is written; of a key that is absent, where the table is that lacks it.
@@ -78,23 +119,43 @@ impl Loaded {
         render::document(&self.merged)
     }
 
+    /// What it was read from, and can be read from again.
+    #[must_use]
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     pub(crate) const fn merged(&self) -> &Merged {
         &self.merged
     }
+
+    pub(crate) const fn secrets(&self) -> &BTreeMap<Vec<String>, Secret> {
+        &self.referred.secrets
+    }
+
+    pub(crate) const fn files(&self) -> &BTreeMap<Vec<String>, TextFile> {
+        &self.referred.files
+    }
 }
 
-/// Reads what stands at a path into its type, each secret's text in its place.
+/// Reads what stands at a path into its type, what is referred to in its place.
 fn read<T: DeserializeOwned>(
     merged: &Merged,
-    secrets: &BTreeMap<Vec<String>, Secret>,
+    referred: &Referred,
     mut value: Value,
     path: &[String],
 ) -> Result<T, Diagnostics> {
-    for (place, secret) in secrets {
+    let mut put = |place: &[String], found: Value| {
         let below = place.strip_prefix(path);
         if let Some(reference) = below.and_then(|below| merged::get_mut(&mut value, below)) {
-            *reference = Value::String(secret.expose().to_owned());
+            *reference = found;
         }
+    };
+    for (place, secret) in &referred.secrets {
+        put(place, Value::String(secret.expose().to_owned()));
+    }
+    for (place, file) in &referred.files {
+        put(place, file.to_value());
     }
     T::deserialize(value).map_err(|error| {
         // The text may quote a value.

@@ -14,13 +14,17 @@ mod aggregate;
 mod auth;
 mod browser;
 pub(crate) mod exposure;
+mod gate;
 mod identity;
 mod limit;
 mod listener;
+mod reload;
 mod resilience;
 mod route;
 mod service;
 mod targets;
+mod tls;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,18 +38,27 @@ pub use self::aggregate::{
     View,
 };
 pub use self::auth::{
-    ApiKeyAuth, Auth, Issuer, JwtAuth, OneOrMore, Scheme, SessionAuth, SigningAlgorithm,
+    ApiKeyAuth, Auth, CertificateName, ClientCertificateAuth, Issuer, JwtAuth, OneOrMore, Scheme,
+    SessionAuth, SigningAlgorithm,
 };
 pub use self::browser::{Cors, SecurityHeaders};
+pub use self::gate::{BodySchema, Canary, CanaryKey, Decide, Maintenance, Redirect, Respond};
 pub use self::identity::{Assertion, Claims, ClaimsOverride, Identity};
-pub use self::limit::{Limit, LimitKey, LimitRate, LimitScope, Policy, RateLimit};
+pub use self::limit::{
+    Limit, LimitKey, LimitKeyPart, LimitKeys, LimitRate, LimitScope, Policy, RateLimit,
+};
 pub use self::listener::{Admin, Gateway, Log, Server};
+pub use self::reload::Reload;
 pub use self::resilience::{Concurrency, Priority, Retry, RetryBudget, RetryDefaults};
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
 pub use self::service::{Service, Upstream};
 pub use self::targets::{
     Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
 };
+pub use self::tls::{
+    Certificate, ClientCertificates, PlainListener, ProxyProtocol, Tls, TlsVersion,
+};
+pub use self::traces::Traces;
 
 /// The configuration of one gateway, all layers merged.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -59,6 +72,10 @@ pub struct Platform {
     pub admin: Admin,
     /// Diagnostics and access lines.
     pub log: Log,
+    /// Noticing that the configuration has changed.
+    pub reload: Reload,
+    /// Spans of some requests.
+    pub traces: Traces,
     /// How services are told who calls.
     pub identity: Identity,
     /// How services are told that a request came through a gateway.

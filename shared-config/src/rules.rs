@@ -9,6 +9,7 @@
 //! Not here: what patterns, templates, fields and names of endpoints mean (`gateway-core`).
 
 mod aggregates;
+mod gate;
 mod limits;
 mod node;
 mod routes;
@@ -18,6 +19,8 @@ mod services;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod traces;
 
 use self::node::Node;
 use crate::diagnostics::Diagnostic;
@@ -30,9 +33,12 @@ pub(crate) fn check(merged: &Merged, found: &mut Vec<Diagnostic>) {
     sections::check(&root, &mut report);
     services::check(&root, &mut report);
     targets::check(&root, &mut report);
+    tls::check(&root, &mut report);
+    traces::check(&root, &mut report);
     schemes::check(&root, &mut report);
     limits::check(&root, &mut report);
     routes::check(&root, &mut report);
+    gate::check(&root, &mut report);
     aggregates::check(&root, &mut report);
 }
 

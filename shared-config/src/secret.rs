@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub(crate) use self::resolve::resolve;
+pub(crate) use self::resolve::{files, read_file, resolve};
 
 /// What stands in a secret's place wherever configuration is shown.
 pub(crate) const MASK: &str = "***";

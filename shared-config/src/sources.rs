@@ -6,6 +6,7 @@
 //! Not here: what the files say (`layers`).
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, fs, io};
@@ -64,6 +65,30 @@ impl Sources {
             }
         }
         (files, unreadable)
+    }
+
+    /// A file's text without the line break that editors end it with, or the end of a sentence
+    /// that starts with the file: `does not exist`. A relative name starts at the configuration's
+    /// directory.
+    pub(crate) fn read_text(&self, name: &str, size_max: u64) -> Result<String, String> {
+        let path = self.directory.as_deref().unwrap_or_else(|| "".as_ref()).join(name);
+        let mut text = String::new();
+        let read =
+            fs::File::open(path).and_then(|file| file.take(size_max + 1).read_to_string(&mut text));
+        match read {
+            Ok(length) if length as u64 > size_max => {
+                return Err(format!("is longer than {size_max} bytes"));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(unreadable(&error)),
+        }
+        if text.ends_with('\n') {
+            text.pop();
+            if text.ends_with('\r') {
+                text.pop();
+            }
+        }
+        Ok(text)
     }
 
     /// The name of the gateway's own file, where whatever is missing altogether is due.
@@ -183,12 +208,16 @@ fn read_file(path: &Path, role: Role) -> Result<SourceFile, Diagnostic> {
 }
 
 fn unreadable_file(path: &Path, error: &io::Error) -> Diagnostic {
-    let reason = match error.kind() {
+    Diagnostic::of_source(Location::file(&path.display().to_string()), unreadable(error))
+}
+
+/// The end of a sentence that starts with the file.
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::InvalidData => "is not UTF-8".to_owned(),
         _ => format!("cannot be read: {error}"),
-    };
-    Diagnostic::of_source(Location::file(&path.display().to_string()), reason)
+    }
 }
 
 #[cfg(test)]

@@ -82,7 +82,8 @@ fn what_only_the_core_can_judge_is_reported_in_the_same_way() {
     let bad = good
         .replace("local = \"logout\"", "local = \"logut\"")
         .replace("fields = \"*\"", "fields = \"profile(name\"")
-        .replace("match = \"GET /bff/user\"", "match = \"GET /bff/{user\"");
+        .replace("match = \"GET /bff/user\"", "match = \"GET /bff/{user\"")
+        + "\n[traces.headers]\n\"X Key\" = { env = \"PARTNER_GATEWAY_PEPPER\" }\n";
     std::fs::write(&file, bad).expect("written");
     let folder = folder.path().to_string_lossy().into_owned();
     let output = run("web-bff", &["check", "--config", &folder], &VARIABLES);
@@ -92,7 +93,8 @@ fn what_only_the_core_can_judge_is_reported_in_the_same_way() {
         "routes.web-logout.local = \"logut\"\n",
         "views.dashboard.fields = \"profile(name\"\n",
         "routes.web-user.match = \"GET /bff/{user\"\n",
-        "3 errors",
+        "traces.headers.\"X Key\" = ***\n    is no name of a header field",
+        "4 errors",
     ] {
         assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
     }
@@ -288,7 +290,7 @@ fn a_fourth_gateway_is_a_name_and_a_file() {
     assert!(text(&output.stdout).contains("name = \"tv-bff\""));
 }
 
-fn copy_sample(folder: &Path) {
+pub(crate) fn copy_sample(folder: &Path) {
     for name in ["platform.toml", "web-bff.toml", "mobile-bff.toml", "partner-gateway.toml"] {
         let from = repository().join("config").join(name);
         std::fs::copy(from, folder.join(name)).expect("copied");

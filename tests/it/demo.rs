@@ -79,6 +79,52 @@ async fn one_command_brings_up_everything_and_takes_it_down_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_other_pattern_serves_the_articles_four_routes_from_one_gateway() {
+    let program = include_str!("../examples/edge.rs");
+    assert!(program.lines().count() < 100);
+    let mut demo = Demo::start(&["--json", "--edge", "--port-offset", "23300"]);
+    let line = tokio::task::block_in_place(|| demo.first_line());
+    let ready: Value = serde_json::from_str(&line).expect("one line of JSON");
+    let (url, token) = (text(&ready["edge"]["url"]), text(&ready["mobile"]["access_token"]));
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let get = async |path: &str, token: Option<&str>| {
+        let request = client.get(format!("{url}{path}"));
+        let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.expect("a body");
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
+    };
+    for (path, member) in [
+        ("/links/x7Kp2", "target_url"),
+        ("/analytics/links/x7Kp2", "total"),
+        ("/billing/usage", "plan"),
+    ] {
+        let (status, body) = get(path, Some(token)).await;
+        assert!(status == 200 && !body[member].is_null(), "{path}: {status} {body}");
+        let (status, problem) = get(path, None).await;
+        assert_eq!((status, text(&problem["code"])), (401, "credential_missing"), "{path}");
+    }
+    let login = format!(
+        r#"{{"email":"{}","password":"{}"}}"#,
+        text(&ready["web"]["email"]),
+        text(&ready["web"]["password"])
+    );
+    let request = client.post(format!("{url}/auth/login")).body(login);
+    let answer = request.header("Content-Type", "application/json").send().await;
+    let answer = answer.expect("an answer").bytes().await.expect("a body");
+    let tokens: Value = serde_json::from_slice(&answer).expect("JSON");
+    assert_eq!(get("/links/x7Kp2", Some(text(&tokens["access_token"]))).await.0, 200);
+    // A key of a partner is no token, and what is not exposed is not there.
+    let key = text(&ready["partner"]["keys"]["pro"]);
+    assert_eq!(get("/links/x7Kp2", Some(key)).await.0, 401);
+    for path in ["/links", "/dashboard", "/bff/user", "/api/links/x7Kp2"] {
+        assert_eq!(get(path, Some(token)).await.0, 404, "{path}");
+    }
+    assert_eq!(get("/robots.txt", None).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_demo_started_ends_when_the_demo_is_killed() {
     let mut demo = Demo::start(&["--json", "--port-offset", "22000"]);
     let line = tokio::task::block_in_place(|| demo.first_line());
@@ -92,6 +138,24 @@ async fn what_the_demo_started_ends_when_the_demo_is_killed() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), gone).await.expect("everything ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_the_gateways_are_of_an_authority_that_is_made_for_the_run() {
+    let mut demo = Demo::start(&["--json", "--tls", "--port-offset", "24000"]);
+    let line = tokio::task::block_in_place(|| demo.first_line());
+    let ready: Value = serde_json::from_str(&line).expect("one line of JSON");
+    let authority = std::fs::read(text(&ready["authority"])).expect("written");
+    let authority = reqwest::Certificate::from_pem(&authority).expect("a certificate");
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([authority]);
+    let client = client.build().expect("a client");
+    let (url, token) = (text(&ready["mobile"]["url"]), text(&ready["mobile"]["access_token"]));
+    assert!(url.starts_with("https://localhost:"), "{url}");
+    let answer = client.get(format!("{url}/links/x7Kp2")).bearer_auth(token).send().await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().contains_key("strict-transport-security"));
+    assert!(!is_up(url).await, "who does not know the authority does not believe it");
 }
 
 #[test]

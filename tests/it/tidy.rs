@@ -15,6 +15,7 @@ const FLOORS: [&[&str]; 6] = [
         "error",
         "header",
         "clock",
+        "certificate",
         "principal",
         "body",
         "exchange",
@@ -22,6 +23,7 @@ const FLOORS: [&[&str]; 6] = [
         "metric",
         "store",
         "trace_context",
+        "strict_json",
         "alarm",
         "permit",
         "priority",
@@ -30,6 +32,8 @@ const FLOORS: [&[&str]; 6] = [
         "guard",
         "routing",
         "auth",
+        "authorization",
+        "inspection",
         "assertion",
         "rate_limit",
         "transform",
@@ -39,7 +43,17 @@ const FLOORS: [&[&str]; 6] = [
     &["stores"],
     &["upstream"],
     &["aggregation"],
-    &["pipeline", "site", "endpoint", "server", "readiness", "admin", "observability", "command"],
+    &[
+        "pipeline",
+        "site",
+        "endpoint",
+        "server",
+        "readiness",
+        "reload",
+        "admin",
+        "observability",
+        "command",
+    ],
 ];
 
 fn files_below(directory: &Path, ending: &str) -> Vec<PathBuf> {
@@ -305,4 +319,25 @@ fn every_link_in_the_documents_leads_somewhere() {
         }
     }
     none("links that lead nowhere", &offenders);
+}
+
+/// A threat without a test is a wish. Names of so many words are those of tests.
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let sources = sources();
+    let mut offenders = Vec::new();
+    for path in files_below(&repository().join("docs"), ".md") {
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        let is_name = |name: &&str| {
+            let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            name.matches('_').count() >= 5 && name.chars().all(is_part)
+        };
+        for name in text.split('`').skip(1).step_by(2).filter(is_name) {
+            let declared = format!("fn {name}(");
+            if !sources.iter().any(|(_, source)| source.contains(&declared)) {
+                offenders.push(format!("{}: {name}", relative(&path)));
+            }
+        }
+    }
+    none("tests that documents name and nobody has", &offenders);
 }

@@ -1,6 +1,6 @@
 //! The benchmark: CPU per request of the gateway and of its peers, in one interleaved run.
 //!
-//! Read in this order: [`run`] is the run, `pass` and `aggregate` the workloads, `rounds` how peers
+//! Read in this order: [`run`] is the run, `pass`, `aggregate` and `scale` the workloads, `rounds` how peers
 //! are measured. Then what they share: `proxies` is a peer, `nginx` and `gateway` start two of them
 //! as a `process`, `upstream` stands behind them with its `parts`, `load` calls, `cpu` is how CPU is
 //! read, `costs` the table, `report` what is said, `machine` about where.
@@ -22,6 +22,7 @@ mod process;
 mod proxies;
 mod report;
 mod rounds;
+mod scale;
 mod upstream;
 
 use std::os::unix::process::CommandExt as _;
@@ -67,23 +68,29 @@ enum Workload {
     Pass,
     /// One answer of five parts.
     Aggregate,
+    /// Many connections, many routes, large bodies.
+    Scale,
 }
 
 impl Workload {
     /// Programs that must be on the machine.
     fn find_programs(self) -> Result<()> {
         process::find("taskset", "apt-get install util-linux")?;
-        nginx::find_nginx()?;
+        process::find("prlimit", "apt-get install util-linux")?;
         match self {
-            Self::Pass => Ok(()),
-            Self::Aggregate => nginx::find_lua().and_then(|_| aggregate::fastify::install()),
+            Self::Pass => nginx::find_nginx().map(drop),
+            Self::Aggregate => {
+                nginx::find_nginx()?;
+                nginx::find_lua().and_then(|_| aggregate::fastify::install())
+            }
+            Self::Scale => Ok(()),
         }
     }
 
     /// What cargo builds beside the gateway and this program.
     const fn built(self) -> &'static str {
         match self {
-            Self::Pass => "",
+            Self::Pass | Self::Scale => "",
             Self::Aggregate => {
                 "--bin naive_bff --bin counted_bff --features tests/count-allocations"
             }
@@ -139,13 +146,14 @@ fn pin(workload: Workload) -> Result<()> {
         bail!("the gateway cannot be built; see cargo's words above");
     }
     let program = repository().join("target/release/bench_gateways");
-    let error = Command::new("taskset")
-        .args(["-c", "1"])
+    let error = Command::new("prlimit")
+        .arg(format!("--nofile={}", scale::FILES_MAX))
+        .args(["taskset", "-c", "1"])
         .arg(program)
         .args(std::env::args().skip(1))
         .env(PINNED, "1")
         .exec();
-    Err(error).context("cannot run taskset")
+    Err(error).context("cannot run prlimit")
 }
 
 async fn measure(options: &Options) -> Result<()> {
@@ -157,6 +165,7 @@ async fn measure(options: &Options) -> Result<()> {
     let report = match options.workload {
         Workload::Pass => pass::measure(pace).await?,
         Workload::Aggregate => aggregate::measure(pace).await?,
+        Workload::Scale => scale::measure(pace).await?,
     };
     report.finish(options.write_docs)
 }

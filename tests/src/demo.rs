@@ -38,11 +38,11 @@ pub fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
 }
 
 async fn demonstrate(options: &Options) -> Result<()> {
-    let layout = Layout::new(options.port_offset)?;
+    let layout = Layout::new(options.port_offset, options.edge, options.tls)?;
     layout.check_ports(&options.without)?;
     progress("building the gateways and the sample services");
     let programs = processes::build()?;
-    let configuration = Configuration::write(&layout)?;
+    let configuration = Configuration::write(&layout, options.tls)?;
     let mut processes = Processes::default();
     progress("starting");
     let outcome = tokio::select! {
@@ -61,14 +61,15 @@ async fn start_and_wait(
     processes: &mut Processes,
 ) -> Result<()> {
     processes.start_services(programs, layout, configuration, &options.without)?;
-    processes.start_gateways(programs, configuration)?;
+    processes.start_gateways(programs, layout, configuration)?;
     processes.wait_until_ready(layout, &options.without, progress).await?;
     let credentials =
         Credentials::obtain(layout, configuration).await.context("cannot log in for you")?;
     if options.json {
-        introduction::print_json(layout, &credentials);
+        introduction::print_json(layout, &credentials, configuration.authority.as_deref());
     } else {
-        introduction::print(layout, &credentials, &options.without);
+        let authority = configuration.authority.as_deref();
+        introduction::print(layout, &credentials, authority, &options.without);
     }
     processes.first_to_end().await
 }

@@ -8,9 +8,12 @@
 
 mod builder;
 mod client;
+mod collector;
 mod gateway;
 mod leaks;
+mod load;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -21,7 +24,9 @@ use serde_json::{Value, json};
 
 pub use self::builder::Builder;
 pub use self::client::{JsonBody, Request, field, json_of, part_status};
+pub use self::collector::{Collector, ReceivedSpan, Refusal as CollectorRefusal};
 pub use self::gateway::GatewayUnderTest;
+pub use self::load::Load;
 use crate::platform::user::{DEMO_EMAIL, DEMO_PASSWORD};
 use crate::platform::{Fault, Running, SeenRequest, Service};
 
@@ -49,8 +54,9 @@ pub struct Harness {
     services: Vec<(Service, Running)>,
     keys: Vec<(&'static str, String)>,
     secrets: Vec<String>,
+    variables: BTreeMap<String, String>,
     clock: Clock,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Harness {
@@ -247,6 +253,28 @@ impl Harness {
     /// The user service signs new tokens with a new key.
     pub fn rotate_keys(&self) {
         self.running(Service::User).rotate_keys();
+    }
+
+    /// The folder that the gateways have read their configuration from.
+    #[must_use]
+    pub fn configuration(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// The variables of the environment that its secrets stand in.
+    #[must_use]
+    pub const fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
+    /// Changes one file of the configuration; an empty text where there is none yet.
+    pub fn edit(&self, file: &str, change: impl FnOnce(String) -> String) {
+        let path = self.directory.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // Saved as editors do: beside it, and then in its place.
+        let beside = path.with_extension("saved");
+        std::fs::write(&beside, change(text)).expect("written");
+        std::fs::rename(&beside, &path).expect("renamed");
     }
 
     /// Moves the manual clock of the gateways and services.

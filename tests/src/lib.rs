@@ -1,6 +1,7 @@
 //! Everything around the gateways that is no part of them: the sample platform, the harness of the
 //! integration suites, and the commands `demo`, `verify` and `bench-gateways`.
 
+pub mod authority;
 pub mod bench;
 pub mod demo;
 pub mod harness;

@@ -119,9 +119,23 @@ pub struct Running {
 ///
 /// When the port is taken.
 pub async fn start(service: Service, port: u16, settings: Settings) -> Result<Running> {
+    start_as(service.name(), service, port, settings).await
+}
+
+/// Starts what does `service`'s work under another name.
+///
+/// # Errors
+///
+/// When the port is taken.
+pub async fn start_as(
+    name: &str,
+    service: Service,
+    port: u16,
+    settings: Settings,
+) -> Result<Running> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
-        .with_context(|| format!("port {port} for {} is taken", service.name()))?;
+        .with_context(|| format!("port {port} for {name} is taken"))?;
     let address = listener.local_addr()?;
     let mut issuer = None;
     let router = match service {
@@ -135,7 +149,7 @@ pub async fn start(service: Service, port: u16, settings: Settings) -> Result<Ru
         Service::Billing => billing::router(),
         Service::Webhook => webhook::router(),
     };
-    let verifier = Verifier::new(service.name(), settings.keys.clone());
+    let verifier = Verifier::new(name, settings.keys.clone());
     let front = Arc::new(Front::new(service, verifier, &settings));
     let mut tasks = JoinSet::new();
     tasks.spawn(accept(listener, Arc::clone(&front), router));

@@ -2,6 +2,7 @@
 //!
 //! Not here: what the tests test, and the rules that are tests themselves (`it/tidy`).
 
+pub mod packages;
 mod secrets;
 mod tools;
 

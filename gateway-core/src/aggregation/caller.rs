@@ -11,7 +11,9 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
 
 use super::call::Call;
+use super::part_cache::CacheUse;
 use super::status::Reason;
+use crate::clock::Moment;
 
 /// Makes the calls of an aggregate: adds what the gateway says about the caller, and collects the
 /// body.
@@ -21,6 +23,11 @@ pub trait Caller: Clone + Send + Sync + 'static {
     ///
     /// Boxed, because what waits for it is moved about, and a call is large.
     fn call(&self, call: PartCall) -> BoxFuture<'static, Result<PartAnswer, PartFailure>>;
+
+    /// Hears of a part that was asked for at `since` and needed no call of its own.
+    fn kept(&self, part: &Arc<str>, cache: CacheUse, since: Moment) {
+        let _ = (part, cache, since);
+    }
 }
 
 /// One call to make.

@@ -242,6 +242,11 @@ impl PartCache {
         Arc::new(Self { kept, flights: Flights::default() })
     }
 
+    /// From now on at most so many bytes: what is above them goes.
+    pub fn resize(&self, size_max: u64) {
+        self.kept.set_capacity(size_max);
+    }
+
     /// The value from the cache, from a call that is under way, or from a new one: `fetch` makes
     /// it, in the time that it is given.
     pub(super) async fn get<F>(

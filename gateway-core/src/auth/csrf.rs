@@ -54,8 +54,13 @@ impl CsrfPolicy {
         Ok(())
     }
 
-    /// What the browser itself says of the page, as far as it says anything.
-    fn judge_page(&self, head: &Parts) -> Result<(), CsrfRefusal> {
+    /// What the browser itself says of the page, as far as it says anything; enough where it is
+    /// programs that call, and a browser only might: with a client's certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`CsrfRefusal`] when a page of another site has made the request.
+    pub fn judge_page(&self, head: &Parts) -> Result<(), CsrfRefusal> {
         let origin = single(&head.headers, &header::ORIGIN)?;
         if origin.is_some_and(|origin| origin == "null") {
             return Err(CsrfRefusal::NullOrigin);

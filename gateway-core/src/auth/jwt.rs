@@ -17,7 +17,6 @@
 
 mod compact;
 mod fault;
-mod strict_json;
 
 use std::fmt;
 use std::sync::Arc;

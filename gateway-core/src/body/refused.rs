@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
@@ -31,7 +32,9 @@ impl BodyRefused {
             if let Some(refused) = error.downcast_ref::<Self>() {
                 return Some(refused.clone());
             }
-            cause = error.source();
+            // An I/O error's source is the source of what it holds, and not what it holds.
+            let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            cause = held.map(|held| held as &(dyn Error + 'static)).or_else(|| error.source());
         }
         None
     }

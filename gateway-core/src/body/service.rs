@@ -6,31 +6,38 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::body::{Body, BodyError};
 use crate::permit::Permit;
 
-/// What moves an answer's bytes: the connection over which it comes.
-pub trait Drive: Send {
-    /// Moves what can be moved; ready when the connection is over.
-    fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()>;
+/// The connection over which an answer comes.
+pub trait Carry: Send {
+    /// The next frame of the answer's body; `None` at its end.
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
+    /// Whether the answer has ended.
+    fn is_end(&self) -> bool;
+
+    /// How much is to come, as far as it is known.
+    fn size_hint(&self) -> SizeHint;
 
     /// The answer has ended: the connection is free for the next request.
-    fn release(self: Box<Self>, context: &mut Context<'_>);
+    fn release(self: Box<Self>);
 }
 
 /// The body of a service's answer.
 ///
-/// Reading it drives the connection, which is released at its end; dropping it before hangs up. It
+/// Reading it reads the connection, which is released at its end; dropping it before hangs up. It
 /// fails with [`ReadTimedOut`] when nothing arrives for as long as the time-out, and gives its
 /// permit back when it ends, fails or is dropped. While bytes are there no timer is touched.
 pub struct ServiceBody {
-    incoming: Incoming,
     /// `None` once the answer has ended.
-    connection: Option<Box<dyn Drive>>,
+    connection: Option<Box<dyn Carry>>,
     permit: Option<Permit>,
     read_timeout: Duration,
     paused_at: Option<Instant>,
@@ -43,40 +50,18 @@ pub struct ServiceBody {
 pub struct ReadTimedOut(pub Duration);
 
 impl ServiceBody {
-    /// Times `incoming`, which comes over `connection`, and keeps `permit` for as long as it takes.
+    /// Times what comes over `connection`, and keeps `permit` for as long as it takes.
     #[must_use]
-    pub fn new(
-        incoming: Incoming,
-        connection: Box<dyn Drive>,
-        permit: Permit,
-        read_timeout: Duration,
-    ) -> Self {
+    pub fn new(connection: Box<dyn Carry>, permit: Permit, read_timeout: Duration) -> Self {
         let (connection, permit) = (Some(connection), Some(permit));
-        let alarm = Alarm::default();
-        Self { incoming, connection, permit, read_timeout, paused_at: None, alarm }
-    }
-
-    /// The next frame: what is there, or what the connection brings.
-    fn poll_incoming(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
-            return Poll::Ready(frame);
-        }
-        if let Some(connection) = &mut self.connection
-            && connection.poll_drive(context).is_ready()
-        {
-            self.connection = None;
-        }
-        Pin::new(&mut self.incoming).poll_frame(context)
+        Self { connection, permit, read_timeout, paused_at: None, alarm: Alarm::default() }
     }
 
     /// The body is over: nothing need hold the permit, and the connection is free.
-    fn end(&mut self, context: &mut Context<'_>) {
+    fn end(&mut self) {
         self.permit = None;
         if let Some(connection) = self.connection.take() {
-            connection.release(context);
+            connection.release();
         }
     }
 
@@ -95,7 +80,9 @@ impl From<ServiceBody> for Body {
 
 impl std::fmt::Debug for ServiceBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServiceBody").field("incoming", &self.incoming).finish_non_exhaustive()
+        f.debug_struct("ServiceBody")
+            .field("has_ended", &self.connection.is_none())
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,21 +95,22 @@ impl HttpBody for ServiceBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        match this.poll_incoming(context) {
+        let Some(connection) = &mut this.connection else { return Poll::Ready(None) };
+        match connection.poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.paused_at = None;
-                if this.incoming.is_end_stream() {
-                    this.end(context);
+                if connection.is_end() {
+                    this.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
-                this.end(context);
+                this.end();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
                 (this.permit, this.connection) = (None, None);
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Pending => {
                 let timed_out = ready!(this.poll_timeout(context));
@@ -133,10 +121,11 @@ impl HttpBody for ServiceBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.connection.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let left = self.connection.as_ref().map(|connection| connection.size_hint());
+        left.unwrap_or_else(|| SizeHint::with_exact(0))
     }
 }

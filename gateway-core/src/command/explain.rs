@@ -28,7 +28,18 @@ fn write(site: &Site, route: &Route, out: &mut String) -> std::fmt::Result {
         None => "public".to_owned(),
     };
     writeln!(out, "route {}, {scheme}, {} in all", route.name, Duration::of(route.deadline))?;
+    for requirement in &route.gate.require {
+        writeln!(out, "requires {requirement}")?;
+    }
+    if let Some(point) = &route.gate.decide {
+        let service = site.services.get(point.service).map_or("", |service| &*service.name);
+        writeln!(out, "asks {service}:{}", point.target)?;
+    }
+    if let Some(maintenance) = &route.gate.maintenance {
+        writeln!(out, "{maintenance}")?;
+    }
     match &route.action {
+        Action::Constant(_) => writeln!(out, "answered at once"),
         Action::Service(proxy) => {
             let Some(service) = site.services.get(proxy.service) else { return Ok(()) };
             write!(out, "passed through to {}", service.name)?;
@@ -40,7 +51,9 @@ fn write(site: &Site, route: &Route, out: &mut String) -> std::fmt::Result {
                     let balance = service.targets.settings().balance.as_str();
                     writeln!(out, ", {targets} targets, {balance}")
                 }
-            }
+            }?;
+            let canary = proxy.canary.as_ref().and_then(|one| site.services.get(one.service));
+            canary.map_or(Ok(()), |canary| writeln!(out, "or, as its canary, to {}", canary.name))
         }
         Action::Local(_) => writeln!(out, "an endpoint of the gateway's own"),
         Action::Aggregate(aggregate) => explain::explain(&aggregate.view, out),

@@ -2,8 +2,9 @@
 //!
 //! Order of a start: compile, so that nothing is bound for a bad configuration; bind both
 //! listeners; start fetching keys; serve; be ready. Order of a stop: not ready, drain, close the
-//! access log, so that no line of a request that was served is lost.
+//! access log and the export of spans, so that nothing is lost of a request that was served.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,30 +14,39 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use shared_config::platform::Platform;
-use shared_config::{Diagnostic, Diagnostics, Loaded};
+use shared_config::{Diagnostics, Loaded, Watched};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::{Gateway, Kit};
+use super::Gateway;
+use super::listeners::{self, Bound};
+use super::prepare::{Foundation, Prepared, prepare};
+use super::told::Told;
 use crate::admin::{self, Admin};
 use crate::aggregation::part_cache::PartCache;
-use crate::auth::session::SessionLifetime;
 use crate::clock::Clock;
-use crate::metric::{CoreNumber, Metrics};
+use crate::guard::head::HeadLimits;
+use crate::metric::{CoreNumber, Metrics, SpanOutcome};
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
+use crate::observability::otlp::{Exporter, ExporterUnusable};
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
 use crate::readiness::Readiness;
+use crate::reload::{self, InForce, Reloader};
 use crate::server::lag::Lag;
-use crate::server::{self, Serve, Server, ServerFailed, ServerSettings};
-use crate::site::Site;
-use crate::site::compile::{Compiled, IssuerKeys};
+use crate::server::tls::TlsUnusable;
+use crate::server::{
+    self, Http2Settings, RefusedHead, Serve, Server, ServerFailed, ServerSettings, Transport,
+};
+use crate::site::compile::{IssuerKeys, Tracing};
 use crate::site::limits::RateLimits;
-use crate::stores::memory::{MemoryKeys, MemoryVault};
-use crate::stores::{Keys, Vault};
-use crate::upstream;
+use crate::stores::Keys;
+use crate::trace_context::{SpanQueue, Tracer};
 use crate::upstream::key_source::{KeySource, KeySourceSettings, KeySourceUnusable};
 use crate::upstream::{Client, Tcp};
+
+/// Time for the last spans when the drain has used up its own.
+const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a caller may want to differ from the configuration.
 #[derive(Debug)]
@@ -80,13 +90,19 @@ pub enum NotStarted {
     /// An issuer's keys cannot be fetched at all.
     #[error("{0}")]
     Keys(#[from] KeySourceUnusable),
+    /// Spans cannot be exported at all.
+    #[error("{0}")]
+    Exporter(#[from] ExporterUnusable),
     /// The listener for clients cannot be bound.
     #[error("{}", chain(.0))]
     Server(#[from] ServerFailed),
+    /// TLS cannot be spoken on this machine.
+    #[error("{}", chain(.0))]
+    Tls(#[from] TlsUnusable),
 }
 
-fn chain(error: &ServerFailed) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}"));
     format!("{error}{}", cause.unwrap_or_default())
 }
 
@@ -96,71 +112,34 @@ impl From<Diagnostics> for NotStarted {
     }
 }
 
-/// What is made of a configuration before anything is bound.
-pub(super) struct Prepared {
-    compiled: Compiled,
-    metrics: Arc<Metrics>,
-    vault: Vault,
-    keys: MemoryKeys,
-    log_level: tracing_subscriber::EnvFilter,
-}
-
-impl Prepared {
-    /// The site that would be served.
-    pub(super) const fn site(&self) -> &Site {
-        &self.compiled.site
-    }
-}
-
-/// Compiles a configuration for a gateway.
-///
-/// # Errors
-///
-/// Every error at once.
-pub(super) fn compile(
-    gateway: &dyn Gateway,
-    loaded: &Loaded,
-    clock: &Clock,
-) -> Result<Prepared, Diagnostics> {
-    let platform = &loaded.platform;
-    let metrics = Arc::new(Metrics::new());
-    let vault = vault(platform);
-    let keys = gateway.keys(loaded)?;
-    let endpoints = gateway.endpoints(&Kit { loaded, vault: &vault, clock })?;
-    let compiled = crate::site::compile(loaded, &endpoints, &metrics)?;
-    let level = &platform.log.level;
-    let log_level = diagnostics::parse(level).map_err(|error| {
-        let wrong = Diagnostic::at(loaded, &["log", "level"], &**level, error.to_string());
-        Diagnostics::from_iter([wrong])
-    })?;
-    Ok(Prepared { compiled, metrics, vault, keys, log_level })
-}
-
-fn vault(platform: &Platform) -> Vault {
-    let session = platform.auth.session.as_ref();
-    let lifetime = session.map_or(
-        SessionLifetime { idle_timeout: Duration::ZERO, lifetime: Duration::ZERO },
-        |session| SessionLifetime {
-            idle_timeout: session.idle_timeout.get(),
-            lifetime: session.lifetime.get(),
-        },
-    );
-    let sessions_max = session.map_or(1, |session| session.sessions_max);
-    Vault::Memory(Arc::new(MemoryVault::new(sessions_max, lifetime)))
-}
-
 /// A gateway that serves.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
     admin: SocketAddr,
-    drain: watch::Sender<bool>,
-    over: watch::Sender<bool>,
+    drain_delay: Duration,
+    lines: Lines,
     server: server::Running,
+    redirect: Option<(SocketAddr, server::Running)>,
     access_log: AccessLog,
+    exporter: Option<Exporter>,
+    drain_timeout: Duration,
     core: Arc<Core>,
+    reloader: Arc<Reloader>,
     background: Runtime,
-    stops_with_parent: Option<u32>,
+}
+
+/// How the process and its listeners are told that it ends.
+#[derive(Debug)]
+struct Lines {
+    /// The listener for clients begins to drain.
+    drain: watch::Sender<bool>,
+    /// The admin listener may end.
+    over: watch::Sender<bool>,
+    /// An operator wants it to end.
+    stops: watch::Receiver<bool>,
+    /// A process whose end is this one's as well.
+    parent: Option<u32>,
 }
 
 /// Starts a gateway.
@@ -169,67 +148,84 @@ pub struct Running {
 ///
 /// [`NotStarted`]; nothing is left running then.
 pub fn start(
-    gateway: &dyn Gateway,
+    gateway: &'static dyn Gateway,
     loaded: &Loaded,
     options: Options,
 ) -> Result<Running, NotStarted> {
-    let Prepared { compiled, metrics, vault, keys, log_level } =
-        compile(gateway, loaded, &options.clock)?;
-    diagnostics::init(log_level, diagnostics::Format::Text);
     let platform = &loaded.platform;
-    let server = Server::bind(platform.server.listen, settings(platform), &metrics)?;
+    let foundation = Foundation::new(platform, options.clock);
+    let prepared = prepare(gateway, loaded, &foundation, &[])?;
+    let Prepared { compiled, listeners, keys, log_level } = prepared;
+    diagnostics::init(log_level, diagnostics::Format::Text);
+    let Foundation { clock, metrics, vault, .. } = foundation.clone();
+    let Bound { server, redirect, tls } =
+        listeners.bind(platform.server.listen, &settings(platform), &clock, &metrics)?;
     let background = server::background::build().map_err(NotStarted::Runtime)?;
     let listener = bind_admin(&background, platform.admin.listen)?;
     let admin = listener.local_addr().unwrap_or(platform.admin.listen);
-    let key_sources = key_sources(&background, &compiled.issuers, &options.clock)?;
+    let key_sources = key_sources(&background, &compiled.issuers, &clock)?;
     let access_log = open_access_log(platform, options.access_log, &server, &metrics)?;
+    let (tracer, exporter) = trace(&background, compiled.tracing, &metrics)?.unzip();
     let core = Arc::new(Core {
-        clock: options.clock,
+        clock,
         metrics,
         site: ArcSwap::from_pointee(compiled.site),
         rate_limits: RateLimits::new(platform.rate_limit.buckets_max),
         vault,
         keys: Keys::Memory(Arc::new(keys)),
         part_cache: PartCache::new(platform.aggregation.cache_size_max.bytes()),
+        tracer,
         key_sources,
         observer: options.observer,
         readiness: Arc::new(Readiness::default()),
+        tls,
     });
-    watch_targets(&background, &core);
     let (drain, drains) = watch::channel(false);
     // Probes must be able to see a drain, so the admin listener outlives it.
     let (over, is_over) = watch::channel(false);
-    let page = Admin {
-        core: Arc::clone(&core),
-        configuration: loaded.render().into(),
-        token: platform.admin.token.clone(),
-    };
+    let (stop, stops) = watch::channel(false);
+    let force = InForce { loaded: Arc::new(loaded.clone()), issuers: compiled.issuers };
+    let reloader = Reloader::new(gateway, &core, foundation, force);
+    background.block_on(async { reloader.watch_targets() });
+    watch_files(&background, &reloader, gateway, loaded);
+    let page = Admin { core: Arc::clone(&core), reloader: Arc::clone(&reloader), stop };
     background.spawn(admin::serve(page, listener, is_over));
     let address = server.local_addr();
     let lag_max = platform.server.lag_max.map(|lag_max| lag_max.get());
     let server = serve(server, &core, (&access_log, lag_max), &drains)?;
+    let redirect = redirect.map(|bound| listeners::start_redirect(bound, &drains)).transpose()?;
     core.readiness.serving();
     tracing::info!(gateway = gateway.name(), %address, %admin, "serving");
-    let stops_with_parent = options.stops_with_parent;
+    let lines = Lines { drain, over, stops, parent: options.stops_with_parent };
+    let drain_delay = platform.server.drain_delay.map_or(Duration::ZERO, |delay| delay.get());
     Ok(Running {
         address,
         admin,
-        drain,
-        over,
+        drain_delay,
+        lines,
         server,
+        redirect,
         access_log,
+        exporter,
+        drain_timeout: platform.server.drain_timeout.get(),
         core,
+        reloader,
         background,
-        stops_with_parent,
     })
 }
 
-/// Looks after the targets of all services for as long as there are these services.
-fn watch_targets(background: &Runtime, core: &Core) {
-    // Its connections are the background's; the cores have their own.
-    let client = Arc::new(Client::new(Tcp));
-    for service in &core.site.load().services {
-        upstream::watch(background.handle(), &service.targets, &client);
+/// Has the files looked at, where there are any and somebody wants it.
+fn watch_files(
+    background: &Runtime,
+    reloader: &Arc<Reloader>,
+    gateway: &dyn Gateway,
+    loaded: &Loaded,
+) {
+    let reload = &loaded.platform.reload;
+    let interval = reload.watch_interval.get();
+    let watched = Watched::new(loaded.sources(), &gateway.sections());
+    if watched.has_files() && reload.watch {
+        background.spawn(reload::watch::on_change(Arc::clone(reloader), watched, interval));
     }
 }
 
@@ -257,6 +253,21 @@ fn key_sources(
     Ok(KeySources::new(sources))
 }
 
+/// Who decides which requests are recorded, and who exports their spans.
+fn trace(
+    background: &Runtime,
+    tracing: Option<Tracing>,
+    metrics: &Metrics,
+) -> Result<Option<(Tracer, Exporter)>, ExporterUnusable> {
+    let Some(Tracing { ratio, respects_parent, queue_max, batch_max, export }) = tracing else {
+        return Ok(None);
+    };
+    let dropped = metrics.spans.get_or_create_owned(&SpanOutcome { outcome: "queue_full" });
+    let spans = SpanQueue::new(queue_max, batch_max, dropped);
+    let exporter = Exporter::spawn(background.handle(), &export, spans.clone(), metrics)?;
+    Ok(Some((Tracer { ratio, respects_parent, spans }, exporter)))
+}
+
 fn open_access_log(
     platform: &Platform,
     destination: Option<Destination>,
@@ -272,16 +283,24 @@ fn open_access_log(
 
 fn settings(platform: &Platform) -> ServerSettings {
     let server = &platform.server;
-    // A little more than the guard's own ceilings, so that it is the guard who answers, with a
-    // problem and a record.
+    // A little more than the guard's own ceilings: a head that it refuses is known whole, and the
+    // connection can go on.
     let slack = 2;
     ServerSettings {
         cores: server.cores,
         connections_max: server.connections_max,
         head_timeout: server.head_timeout.get(),
         idle_timeout: server.idle_timeout.get(),
-        head_size_max: server.head_size_max.as_usize().saturating_mul(slack),
-        header_count_max: server.header_count_max.saturating_mul(slack),
+        head_limits: HeadLimits {
+            target_size_max: server.target_size_max.as_usize().saturating_mul(slack),
+            head_size_max: server.head_size_max.as_usize().saturating_mul(slack),
+            // No more here: up to 100 the HTTP library parses without allocating.
+            header_count_max: server.header_count_max,
+        },
+        http2: Http2Settings {
+            streams_max: server.http2.streams_max,
+            control_frames_max: server.http2.control_frames_max,
+        },
         drain_timeout: server.drain_timeout.get(),
     }
 }
@@ -324,8 +343,16 @@ struct CoreThread {
 impl Serve for CoreThread {
     type Body = RecordedBody;
 
-    async fn serve(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<RecordedBody> {
-        pipeline::handle(&self.worker, request, peer).await
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        transport: &Transport,
+    ) -> Response<RecordedBody> {
+        pipeline::handle(&self.worker, request, transport).await
+    }
+
+    fn refuse(&self, head: &RefusedHead, transport: &Transport) -> Response<RecordedBody> {
+        pipeline::refuse(&self.worker, head, transport)
     }
 }
 
@@ -342,53 +369,78 @@ impl Running {
         self.admin
     }
 
-    /// Waits for SIGTERM, Ctrl-C, or the end of the parent where that was asked for, then stops.
+    /// Where clients connect without TLS to be sent to where it is, if anywhere.
+    #[must_use]
+    pub fn redirect(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Puts other configurations in force.
+    #[must_use]
+    pub const fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
+    }
+
+    /// Waits for SIGTERM, Ctrl-C, `POST /drain`, or the end of the parent where that was asked for,
+    /// then stops. A signal that comes after that hurries it. SIGHUP reloads.
     ///
     /// # Errors
     ///
     /// [`ServerFailed`] when a core had ended by a panic.
     pub fn until_signalled(self) -> Result<(), ServerFailed> {
-        self.background.block_on(signalled(self.stops_with_parent));
-        self.stop()
+        self.background.spawn(reload::watch::on_hangup(Arc::clone(&self.reloader)));
+        let (parent, stops) = (self.lines.parent, self.lines.stops.clone());
+        let mut told = self.background.block_on(async {
+            let mut told = Told::listen(parent, stops);
+            told.first().await;
+            told
+        });
+        self.stop_unless(async move { told.signalled().await })
     }
 
-    /// Stops in order: not ready, drain, close the access log. Blocks the thread.
+    /// Stops in order: not ready, drain, close the access log, export the last spans in what is left
+    /// of the drain time-out. Blocks the thread.
     ///
     /// # Errors
     ///
     /// [`ServerFailed`] when a core had ended by a panic.
     pub fn stop(self) -> Result<(), ServerFailed> {
+        self.stop_unless(std::future::pending())
+    }
+
+    /// Stops in order; at once, when `hurried` is ready.
+    fn stop_unless(
+        self,
+        hurried: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServerFailed> {
+        let begun = self.core.clock.now();
         self.core.readiness.draining();
-        self.drain.send_replace(true);
+        let hurry = self.server.hurry();
+        let mut hurries = hurry.subscribe();
+        self.background.spawn(async move {
+            hurried.await;
+            tracing::warn!("told again to stop: requests in flight are cut");
+            hurry.send_replace(true);
+        });
+        // Balancers that ask now and then must hear of it before connections are refused.
+        self.background.block_on(async {
+            let hurried = hurries.wait_for(|&is_now| is_now);
+            let _ = tokio::time::timeout(self.drain_delay, hurried).await;
+        });
+        self.lines.drain.send_replace(true);
         let drained = self.server.join();
+        let drained = match self.redirect {
+            Some((_, redirect)) => redirect.join().and(drained),
+            None => drained,
+        };
         self.access_log.close();
-        self.over.send_replace(true);
+        if let Some(exporter) = self.exporter {
+            let left = self.drain_timeout.saturating_sub(self.core.clock.now().since(begun));
+            self.background.block_on(exporter.close(left.max(LAST_SPANS_TIMEOUT)));
+        }
+        self.lines.over.send_replace(true);
         self.background.shutdown_background();
         tracing::info!(cut = drained.as_ref().map_or(0, |drained| drained.cut), "stopped");
         drained.map(drop)
-    }
-}
-
-/// SIGTERM, Ctrl-C, or the end of the process that started this one.
-async fn signalled(parent: Option<u32>) {
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => drop(terminate.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-        () = ended(parent) => {}
-    }
-}
-
-/// Until this process has another parent than that: an orphan is given to somebody else.
-async fn ended(parent: Option<u32>) {
-    let Some(parent) = parent else { return std::future::pending().await };
-    while std::os::unix::process::parent_id() == parent {
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -49,10 +49,18 @@ fn of_route<'a>(site: &'a Site, route: &Route) -> Vec<(&'a Service, u64)> {
             *known += more;
         }
     };
+    if let Some(point) = &route.gate.decide {
+        add(point.service, 1);
+    }
     match &route.action {
         Action::Service(proxy) => {
             let attempts_max = proxy.retry.as_ref().map_or(1, |retry| retry.attempts_max);
             add(proxy.service, u64::from(attempts_max));
+            // Instead of that one, but nobody knows of which request.
+            if let Some(canary) = &proxy.canary {
+                let is_mesh = site.services.get(canary.service).is_some_and(|one| one.is_mesh);
+                add(canary.service, if is_mesh { 1 } else { u64::from(attempts_max) });
+            }
         }
         Action::Aggregate(aggregate) => {
             for part in aggregate.view.calls_max() {
@@ -67,7 +75,7 @@ fn of_route<'a>(site: &'a Site, route: &Route) -> Vec<(&'a Service, u64)> {
             }
         }
         // What an endpoint calls is its own code's to say.
-        Action::Local(_) => {}
+        Action::Local(_) | Action::Constant(_) => {}
     }
     site.services.iter().zip(attempts).filter(|(_, attempts)| *attempts > 0).collect()
 }

@@ -1,9 +1,8 @@
 //! Framing: a request must have one meaning for every server on its way.
 //!
 //! Where its body ends, whom it is for and what it asks must not depend on who reads it: that is
-//! what request smuggling lives on. HTTP/1.1 is parsed by hyper, which drops `Content-Length` where
-//! `Transfer-Encoding` stands beside it and closes the connection after the answer; these rules
-//! hold for whatever still gets here.
+//! what request smuggling lives on. These rules hold for a parsed head of every protocol; what
+//! only the bytes of HTTP/1.1 still show is looked for there (`head`, `chunks`).
 //!
 //! Sources: RFC 9112 §3.2 and §6, RFC 9110 §9.1 and §10.1.1.
 //!
@@ -11,9 +10,10 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 
 use crate::error::Refusal;
 
@@ -88,12 +88,37 @@ pub fn check(head: &Parts) -> Result<(), FramingRefused> {
     }
     check_host(head)?;
     check_length(&head.headers)?;
-    let is_known =
-        |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if !head.headers.get_all(header::EXPECT).iter().all(is_known) {
         return Err(FramingRefused::ExpectationUnknown);
     }
     Ok(())
+}
+
+/// Gives heads of every protocol one form, once they are checked: the host stands in `Host` and not
+/// in the target, and HTTP/2's cookies, which may come one by one, in one field (RFC 9113 §8.2.3).
+pub fn settle(head: &mut Parts) {
+    if let Some(authority) = head.uri.authority() {
+        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+            head.headers.insert(header::HOST, host);
+        }
+        let target = std::mem::take(&mut head.uri).into_parts().path_and_query;
+        head.uri = target.map_or_else(Uri::default, Uri::from);
+    }
+    if head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
+    }
+}
+
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let crumbs = [first, second].into_iter().chain(crumbs).map(HeaderValue::as_bytes);
+    let whole = crumbs.collect::<Vec<_>>().join(&b"; "[..]);
+    // Sound values make a sound one.
+    if let Ok(whole) = HeaderValue::from_maybe_shared(Bytes::from(whole)) {
+        headers.insert(header::COOKIE, whole);
+    }
 }
 
 fn check_host(head: &Parts) -> Result<(), FramingRefused> {
@@ -123,15 +148,14 @@ fn check_length(headers: &HeaderMap) -> Result<(), FramingRefused> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let (length, coding) = (lengths.next(), codings.next());
-    let is_number = |value: &http::HeaderValue| {
-        !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
-    };
+    let is_number =
+        |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
     if lengths.next().is_some()
         || length.is_some_and(|length| coding.is_some() || !is_number(length))
     {
         return Err(FramingRefused::LengthAmbiguous);
     }
-    let is_chunked = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
     if codings.next().is_some() || coding.is_some_and(|coding| !is_chunked(coding)) {
         return Err(FramingRefused::TransferCodingUnknown);
     }
@@ -188,6 +212,24 @@ mod tests {
         check(target, &[("host", "api.example.com:81")], Err(FramingRefused::HostMismatch));
         let with_user = ("GET", "http://u:p@api.example.com/");
         check(with_user, &[("host", "u:p@api.example.com")], Err(FramingRefused::HostInvalid));
+    }
+
+    #[test]
+    fn whatever_the_protocol_the_host_stands_in_its_field_and_cookies_in_one() {
+        let mut request = Request::get("https://api.example.com/links?a=b");
+        for cookie in ["a=1", "b=2; c=3", "d=4"] {
+            request = request.header("cookie", cookie);
+        }
+        let request = request.version(Version::HTTP_2).body(()).expect("a request");
+        let (mut head, ()) = request.into_parts();
+        settle(&mut head);
+        assert_eq!(head.uri, "/links?a=b");
+        assert_eq!(head.headers["host"], "api.example.com");
+        let cookies: Vec<_> = head.headers.get_all("cookie").iter().collect();
+        assert_eq!(cookies, ["a=1; b=2; c=3; d=4"]);
+        let (mut head, ()) = Request::new(()).into_parts();
+        settle(&mut head);
+        assert_eq!((head.uri.path(), head.headers.len()), ("/", 0));
     }
 
     #[test]

@@ -40,6 +40,9 @@ const MISLEADING: [&str; 20] = [
     "x-forwarded",
 ];
 
+/// Names that mislead only where an underscore stands for the dash: a second length or type.
+const MISSPELT: [&str; 2] = ["content_length", "content_type"];
+
 /// Families of such names.
 const MISLEADING_PREFIXES: [&str; 4] = ["x-forwarded-", "x-original-", "x-rewrite-", "x-envoy-"];
 
@@ -79,7 +82,10 @@ impl SpoofedHeaders {
             let names = self.by_length.get(name.len());
             names.is_some_and(|names| names.iter().any(|known| is_same(known)))
         };
-        is_known() || MISLEADING_PREFIXES.iter().any(|prefix| starts_with(name, prefix))
+        let is_misspelt = || MISSPELT.iter().any(|misspelt| name.eq_ignore_ascii_case(misspelt));
+        is_known()
+            || is_misspelt()
+            || MISLEADING_PREFIXES.iter().any(|prefix| starts_with(name, prefix))
     }
 
     /// Drops them all from a client's header fields, or from its trailers.

@@ -1,11 +1,13 @@
 //! Diagnostics: what the gateway says about itself, on standard error.
 
 use std::io;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// How diagnostics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,17 +38,32 @@ pub fn parse(directives: &str) -> Result<EnvFilter, InvalidDirectives> {
     EnvFilter::builder().parse(directives).map_err(|_| InvalidDirectives)
 }
 
+/// The filter in force, of whoever has begun this process's diagnostics.
+static IN_FORCE: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Writes this process's diagnostics to standard error from now on.
 ///
 /// Only the first call counts: several gateways in one process share one subscriber, and a program
 /// that has installed its own keeps it.
 pub fn init(filter: EnvFilter, format: Format) {
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
-    // Fails only when there is a subscriber already.
-    let _ = match format {
-        Format::Json => builder.json().flatten_event(true).finish().try_init(),
-        Format::Text => builder.finish().try_init(),
+    let (filter, handle) = reload::Layer::new(filter);
+    let (json, text) = match format {
+        Format::Json => {
+            (Some(fmt::layer().json().flatten_event(true).with_writer(io::stderr)), None)
+        }
+        Format::Text => (None, Some(fmt::layer().with_writer(io::stderr))),
     };
+    let subscriber = tracing_subscriber::registry().with(filter).with(json).with(text);
+    // Fails only when there is a subscriber already.
+    if subscriber.try_init().is_ok() {
+        let _ = IN_FORCE.set(handle);
+    }
+}
+
+/// Writes down what this filter lets through from now on. Somebody else's subscriber stays as it is.
+pub fn refilter(filter: EnvFilter) {
+    // Fails only when the subscriber is gone.
+    let _ = IN_FORCE.get().map(|handle| handle.reload(filter));
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::{authorize, identify, shed};
+use super::{at_once, authorize, decide, identify, members, shed};
 use crate::body::Body;
 use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
@@ -18,8 +18,8 @@ use crate::site::{Route, Site};
 pub(super) enum Admitted<'a> {
     /// The request goes to this route.
     To(&'a Route),
-    /// The gateway has answered it already: a preflight.
-    Answered(Response<Body>),
+    /// The gateway has answered it already: a preflight, a constant.
+    Answered(Box<Response<Body>>),
 }
 
 /// Lets the request in, or says why not.
@@ -27,18 +27,22 @@ pub(super) async fn admit<'a>(
     worker: &Worker,
     site: &'a Arc<Site>,
     exchange: &mut Exchange,
+    body: &mut Body,
 ) -> Result<Admitted<'a>, Refused> {
-    let core = &*worker.core;
+    let core = &worker.core;
     exchange.steps.take(Step::Guard);
     guard(site, exchange)?;
 
     // First: scheme, limits, deadline and transforms are all properties of the route.
     exchange.steps.take(Step::Match);
     if let Some(headers) = site.cors.preflight(&exchange.head.method, &exchange.head.headers) {
-        return Ok(Admitted::Answered(preflight(headers?)));
+        return Ok(Admitted::Answered(Box::new(preflight(headers?))));
     }
     let found = find(site, exchange);
-    if found.is_ok() {
+    if let Ok(route) = &found {
+        if let Some(answer) = at_once::answer(route, exchange) {
+            return answer.map(|answer| Admitted::Answered(Box::new(answer)));
+        }
         shed::check(worker, exchange.priority)?;
     }
 
@@ -46,7 +50,7 @@ pub(super) async fn admit<'a>(
     exchange.steps.take(Step::LimitAddress);
     let by_address = found.as_ref().map_or(&site.limits_by_address, |at| &at.limits_by_address);
     let mut applied = Vec::new();
-    charge(core, by_address, exchange, &mut applied)?;
+    charge(core, by_address, (exchange, &[]), &mut applied)?;
     let route = found?;
 
     exchange.steps.take(Step::Identify);
@@ -55,17 +59,21 @@ pub(super) async fn admit<'a>(
     // Before the consumer's limits: a refusal costs nothing of them.
     exchange.steps.take(Step::Authorize);
     authorize::authorize(site, route, exchange)?;
+    decide::decide(worker, site, route, exchange).await?;
 
     exchange.steps.take(Step::LimitConsumer);
-    charge(core, &route.limits_by_consumer, exchange, &mut applied)?;
+    let said = members::read(worker, site, route, exchange, body).await?;
+    charge(core, &route.limits_by_consumer, (exchange, &said), &mut applied)?;
     limits::report(&applied, &mut exchange.answer_headers);
     Ok(Admitted::To(route))
 }
 
 /// Step 3. The path is settled here: matching, limits and upstream use this one.
 fn guard(site: &Site, exchange: &mut Exchange) -> Result<(), Refused> {
+    site.addresses.check(exchange.client)?;
     site.ceilings.check(&exchange.head)?;
     framing::check(&exchange.head)?;
+    framing::settle(&mut exchange.head);
     let path = path::normalise(exchange.head.uri.path())?;
     exchange.path = path.into();
     exchange.record.path.clone_from(&exchange.path);
@@ -92,10 +100,11 @@ fn find<'a>(site: &'a Site, exchange: &mut Exchange) -> Result<&'a Route, Refuse
 fn charge<'a>(
     core: &Core,
     limits: &'a [Limit],
-    exchange: &Exchange,
+    (exchange, members): (&Exchange, &[(Box<str>, String)]),
     applied: &mut Vec<Applied<'a>>,
 ) -> Result<(), Refused> {
-    let subject = Subject { client: exchange.client, principal: exchange.principal.as_deref() };
+    let principal = exchange.principal.as_deref();
+    let subject = Subject { client: exchange.client, principal, members };
     Ok(core.rate_limits.charge(limits, subject, core.clock.now(), applied)?)
 }
 

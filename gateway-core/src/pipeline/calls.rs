@@ -23,13 +23,14 @@ use crate::body::Body;
 use crate::clock::Moment;
 use crate::error::{InternalError, Refused};
 use crate::exchange::{Exchange, RequestId};
-use crate::header::{TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::header::{BAGGAGE, TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::metric::Shed;
 use crate::pipeline::Worker;
+use crate::pipeline::call_span::{self, CallSpan};
 use crate::principal::Principal;
 use crate::priority::Priority;
 use crate::site::{Service, Site};
-use crate::trace_context::TraceContext;
+use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
 use crate::upstream::retry::RetryPolicy;
 use crate::upstream::{self, Answer, CallFailed, Remake};
@@ -73,6 +74,32 @@ impl CallContext {
     }
 }
 
+/// Sends one request to a service, dressed with who asks and signed; the answer is due at the
+/// context's deadline. Its target is the path and query as the service will see it.
+pub(super) async fn call(
+    (worker, site): (&Worker, &Site),
+    service: &Service,
+    context: &CallContext,
+    retry: Option<&RetryPolicy>,
+    request: Request<Body>,
+) -> Called {
+    let called = (request.method(), request.uri().path());
+    let span = CallSpan::of_service(&context.trace, service, called);
+    let calling = Calling {
+        worker,
+        site,
+        service,
+        context,
+        span: &span,
+        retry,
+        due: context.deadline,
+        priority: context.priority,
+    };
+    let called = calling.send(request).await;
+    span.end(&called.outcome);
+    called
+}
+
 /// A call to a service.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Calling<'a> {
@@ -80,6 +107,8 @@ pub(super) struct Calling<'a> {
     pub(super) site: &'a Site,
     pub(super) service: &'a Service,
     pub(super) context: &'a CallContext,
+    /// What each attempt's span is within.
+    pub(super) span: &'a CallSpan,
     /// How it is repeated; `None`: it is not.
     pub(super) retry: Option<&'a RetryPolicy>,
     /// When its answer is due.
@@ -96,21 +125,9 @@ pub(super) struct Called {
     pub(super) attempts: u32,
 }
 
-impl<'a> Calling<'a> {
-    /// A call within all that a context has of time.
-    pub(super) const fn new(
-        (worker, site): (&'a Worker, &'a Site),
-        service: &'a Service,
-        context: &'a CallContext,
-        retry: Option<&'a RetryPolicy>,
-    ) -> Self {
-        let (due, priority) = (context.deadline, context.priority);
-        Self { worker, site, service, context, retry, due, priority }
-    }
-
-    /// Sends a request, dressed with who asks and signed. Its target is the path and query as the
-    /// service will see it.
-    pub(super) async fn send(self, mut request: Request<Body>) -> Called {
+impl Calling<'_> {
+    /// Sends a request, dressed with who asks and signed.
+    async fn send(self, mut request: Request<Body>) -> Called {
         dress(self.site, self.context, request.headers_mut());
         let may_repeat =
             |policy: &&RetryPolicy| policy.may_repeat(request.method(), request.headers());
@@ -132,7 +149,7 @@ impl<'a> Calling<'a> {
     ) -> Called {
         match self.retry.filter(|policy| may_repeat && policy.repeats(method)) {
             Some(policy) => Box::pin(self.repeated(policy, make)).await,
-            None => self.attempt(make, may_repeat, &mut Vec::new()).await,
+            None => self.attempt(1, (make, may_repeat), &mut Vec::new()).await,
         }
     }
 
@@ -141,7 +158,6 @@ impl<'a> Calling<'a> {
         let clock = &self.worker.core.clock;
         let started = clock.now();
         let time_left = self.due.since(started);
-        self.sign(&mut request, time_left);
         // How long a body takes that is still arriving, is the client's to say: that neither
         // speaks against a target nor for fewer calls.
         let is_at_hand = matches!(request.body(), Body::Full(_));
@@ -151,9 +167,12 @@ impl<'a> Calling<'a> {
                 Ok(target) => {
                     let target = if is_at_hand { target.within(time_left) } else { target };
                     let place = if is_at_hand { place } else { place.map(Place::mute) };
+                    let attempt = self.span.attempt(1, &target);
+                    self.sign(&mut request, &attempt, time_left);
                     let outcome = client.call(&target, request, time_left).await;
                     target.report(&outcome);
                     leave(place, &outcome, clock.now().since(started));
+                    call_span::end_attempt(attempt, &outcome);
                     outcome
                 }
                 Err(failed) => Err(failed),
@@ -192,7 +211,7 @@ impl<'a> Calling<'a> {
 
     /// What is each attempt's own: a span, the time that is left, and the proof that the gateway
     /// makes it.
-    fn sign(&self, request: &mut Request<Body>, time_left: Duration) {
+    fn sign(&self, request: &mut Request<Body>, attempt: &OpenSpan, time_left: Duration) {
         let Self { site, service, context, .. } = self;
         let proof = service.assertion_key.as_ref().map(|key| {
             let claims = assertion::Claims {
@@ -205,7 +224,7 @@ impl<'a> Calling<'a> {
             site.signer.sign(key, &claims, self.worker.core.clock.wall())
         });
         let headers = request.headers_mut();
-        headers.insert(TRACEPARENT, context.trace.child());
+        headers.insert(TRACEPARENT, attempt.traceparent(&context.trace));
         if let Some(name) = &site.time_left_header {
             let millis = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
             headers.insert(name.clone(), HeaderValue::from(millis));
@@ -240,6 +259,9 @@ pub(super) fn dress(site: &Site, context: &CallContext, headers: &mut HeaderMap)
     }
     if let Some(state) = context.trace.state() {
         headers.insert(TRACESTATE, state.clone());
+    }
+    if let Some(baggage) = context.trace.baggage() {
+        headers.insert(BAGGAGE, baggage.clone());
     }
     if let Some(principal) = &context.principal {
         site.identity_headers.write(principal, headers);
@@ -299,8 +321,9 @@ impl ServiceCalls {
         let started = self.worker.core.clock.now();
         let request = request.map(Body::from);
         let retry = service.retry.as_ref();
-        let calling = Calling::new((&self.worker, &self.site), service, &self.context, retry);
-        let Called { outcome, attempts } = calling.send(request).await;
+        let through = (&*self.worker, &*self.site);
+        let Called { outcome, attempts } =
+            call(through, service, &self.context, retry, request).await;
         let outcome = match outcome {
             Ok(answer) => whole(service, answer).await,
             Err(failed) => Err(failed),

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::clock::Moment;
-use crate::pipeline::Worker;
+use crate::pipeline::{Worker, request_span};
 use crate::record::Record;
 use crate::site::RouteMetrics;
+use crate::trace_context::OpenSpan;
 
 /// A record that is to be closed, and what closing it needs.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Closing {
     /// service's time (and the client's), not the gateway's.
     pub(super) streams_since: Option<Moment>,
     pub(super) metrics: Arc<RouteMetrics>,
+    /// The request's span; it ends with the record.
+    pub(super) span: OpenSpan,
 }
 
 impl Closing {
@@ -35,5 +38,6 @@ impl Closing {
         core.metrics.overhead.observe(record.overhead().as_secs_f64());
         self.metrics.observe(&core.metrics, record.status, record.latency);
         self.worker.lines.write(record);
+        request_span::close(self.span, record);
     }
 }

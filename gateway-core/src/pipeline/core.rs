@@ -11,9 +11,11 @@ use crate::observability::access_log::LineWriter;
 use crate::pipeline::KeySources;
 use crate::readiness::Readiness;
 use crate::server::lag::Lag;
+use crate::server::tls::Tls;
 use crate::site::Site;
 use crate::site::limits::RateLimits;
 use crate::stores::{Keys, Vault};
+use crate::trace_context::Tracer;
 use crate::upstream::Client;
 use arc_swap::ArcSwap;
 
@@ -55,12 +57,16 @@ pub struct Core {
     pub keys: Keys,
     /// Parts of aggregates that are kept.
     pub part_cache: Arc<PartCache>,
+    /// Which requests are recorded; `None`: none is.
+    pub tracer: Option<Tracer>,
     /// Where the issuers' signing keys come from.
     pub key_sources: KeySources,
     /// Who is shown each exchange as its answer leaves.
     pub observer: Option<Observer>,
     /// Whether this process should get traffic.
     pub readiness: Arc<Readiness>,
+    /// TLS of the listener for clients, if it speaks TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// One core thread's own: its connections to the services and its end of the access log.

@@ -2,15 +2,18 @@
 //! own, and the answer comes back in the shape the consumer wants.
 
 mod aggregate;
+mod inspect;
 mod local;
 mod pass_through;
+
+pub(super) use self::pass_through::of_client;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{Response, StatusCode};
 
-use super::Worker;
+use super::{Worker, at_once};
 use crate::body::Body;
 use crate::error::{Refusal, Refused};
 use crate::exchange::Exchange;
@@ -29,11 +32,13 @@ pub(super) async fn forward(
     let (body, bytes_in) =
         LimitedBody::limit(body, route.body_size_max, site.body_timeout, time_left);
     exchange.record.bytes_in = bytes_in;
+    let body = inspect::inspect(worker, route, exchange, body).await?;
     match &route.action {
         Action::Service(proxy) => {
             pass_through::pass_through(worker, site, proxy, exchange, body).await
         }
         Action::Aggregate(view) => aggregate::compose(worker, site, view, exchange, body).await,
+        Action::Constant(constant) => constant.answer(&at_once::values(exchange)),
         Action::Local(endpoint) => local::answer(worker, site, endpoint, exchange, body).await,
     }
 }

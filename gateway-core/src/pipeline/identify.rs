@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::pipeline::Core;
 use crate::principal::{Principal, Scheme};
 use crate::site::{Route, Site};
+use crate::trace_context::{SpanKind, Value};
 
 /// Identifies the caller by the route's scheme. A public route identifies nobody.
 pub(super) async fn identify(
@@ -22,11 +23,18 @@ pub(super) async fn identify(
     exchange: &mut Exchange,
 ) -> Result<(), Refused> {
     let Some(scheme) = route.scheme else { return Ok(()) };
-    let principal = match scheme {
-        Scheme::Session => by_session(core, site, exchange).await?,
-        Scheme::Jwt => by_token(core, site, exchange).await?,
-        Scheme::ApiKey => by_key(core, site, exchange).await?,
+    let mut span = exchange.trace.span(SpanKind::Internal, || "identify".to_owned());
+    let identified = match scheme {
+        Scheme::Session => by_session(core, site, exchange).await,
+        Scheme::Jwt => by_token(core, site, exchange).await,
+        Scheme::ApiKey => by_key(core, site, exchange).await,
+        Scheme::ClientCertificate => by_certificate(core, site, exchange),
     };
+    if let Err(refused) = &identified {
+        span.fail(|| Value::Word(refused.refusal().code()));
+    }
+    span.end();
+    let principal = identified?;
     let mut tiers = site.tier_priorities.iter();
     if let Some((_, own)) = tiers.find(|(tier, _)| **tier == *principal.tier.as_str()) {
         exchange.priority = exchange.priority.min(*own);
@@ -79,6 +87,18 @@ async fn by_key(core: &Core, site: &Site, exchange: &Exchange) -> Result<Arc<Pri
     let digest = digest.ok_or_else(|| policy.missing())?;
     let record = core.keys.find(digest).await.map_err(ApiKeyRefusal::from)?;
     Ok(Arc::new(policy.judge(digest, record.as_deref(), core.clock.wall())?))
+}
+
+fn by_certificate(
+    core: &Core,
+    site: &Site,
+    exchange: &Exchange,
+) -> Result<Arc<Principal>, Refused> {
+    let policy = site.client_certificate.as_ref().ok_or(SCHEME_MISSING)?;
+    // A browser shows its certificate for any page that asks, as it does with cookies.
+    site.csrf.judge_page(&exchange.head)?;
+    let shown = exchange.client_certificate.as_deref();
+    Ok(Arc::new(policy.judge(shown, core.clock.wall())?))
 }
 
 /// Loading refuses such a site.

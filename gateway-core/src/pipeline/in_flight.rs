@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::closing::Closing;
 use crate::error::InternalError;
 use crate::exchange::Exchange;
-use crate::pipeline::Worker;
+use crate::pipeline::{Worker, request_span};
 use crate::site::{Route, Site};
 
 /// The status in the record of a request whose client left before there was an answer: no client
@@ -39,6 +39,8 @@ impl InFlight {
     }
 
     fn closing(&mut self) -> Closing {
+        let mut span = std::mem::take(&mut self.exchange.span);
+        request_span::name(&mut span, self.route(), &self.exchange.record);
         let route = self.route().map(|route| &route.metrics);
         Closing {
             metrics: Arc::clone(route.unwrap_or(&self.site.unrouted_metrics)),
@@ -46,6 +48,7 @@ impl InFlight {
             started: self.exchange.started,
             streams_since: None,
             record: self.exchange.record.take(),
+            span,
         }
     }
 }

@@ -42,13 +42,13 @@ impl KeyHasher {
     /// is the same when it is written as IPv6.
     #[must_use]
     pub fn address(&self, limit: u64, address: IpAddr) -> BucketKey {
-        let network = match address.to_canonical() {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-            }
-        };
-        self.key(&Name::Address(limit, network))
+        self.key(&Name::Address(limit, network(address)))
+    }
+
+    /// The bucket of several things together. Each part is told apart from every other kind.
+    #[must_use]
+    pub fn several(&self, limit: u64, parts: &[KeyPart<'_>]) -> BucketKey {
+        self.key(&Name::Several(limit, parts))
     }
 
     fn key(&self, name: &Name<'_>) -> BucketKey {
@@ -57,11 +57,40 @@ impl KeyHasher {
     }
 }
 
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
+    }
+}
+
+/// One of several things that make a key together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyPart<'a> {
+    /// The client's network, as [`KeyPart::address`] makes it.
+    Address(IpAddr),
+    /// An identified caller.
+    Consumer(Scheme, &'a str),
+    /// What the request says.
+    Text(&'a str),
+}
+
+impl KeyPart<'_> {
+    /// An address, IPv6 by its /64.
+    #[must_use]
+    pub fn address(address: IpAddr) -> Self {
+        Self::Address(network(address))
+    }
+}
+
 /// What a key is made of. No user's name makes the key of an address.
 #[derive(Hash)]
 enum Name<'a> {
     Consumer(u64, Scheme, &'a str),
     Address(u64, IpAddr),
+    Several(u64, &'a [KeyPart<'a>]),
 }
 
 #[cfg(test)]
@@ -78,6 +107,21 @@ mod tests {
         assert_ne!(key("203.0.113.7"), key("203.0.113.8"));
         assert_ne!(key("203.0.113.7"), hasher.address(2, [203, 0, 113, 7].into()));
         assert_ne!(key("203.0.113.7"), KeyHasher::new().address(1, [203, 0, 113, 7].into()));
+    }
+
+    #[test]
+    fn several_things_make_one_key_and_none_of_them_is_read_as_another() {
+        let hasher = KeyHasher::new();
+        let address = KeyPart::address([203, 0, 113, 7].into());
+        let key = |parts: &[KeyPart<'_>]| hasher.several(1, parts);
+        let text = KeyPart::Text;
+        assert_eq!(key(&[address, text("a")]), key(&[address, text("a")]));
+        assert_ne!(key(&[address, text("a")]), key(&[address, text("b")]));
+        assert_ne!(key(&[text("a"), text("bc")]), key(&[text("ab"), text("c")]));
+        assert_ne!(key(&[text("a")]), key(&[KeyPart::Consumer(Scheme::Jwt, "a")]));
+        let [near, far] = ["2001:db8:1:2::1", "2001:db8:1:2::2"]
+            .map(|text| key(&[KeyPart::address(text.parse().expect("an address"))]));
+        assert_eq!(near, far);
     }
 
     #[test]

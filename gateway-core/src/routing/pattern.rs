@@ -64,6 +64,13 @@ impl Pattern {
         &self.parameters
     }
 
+    /// The path, as it was written.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        // Neither methods nor hosts have slashes.
+        self.text.find('/').and_then(|start| self.text.get(start..)).unwrap_or_default()
+    }
+
     /// The same pattern behind a prefix (`/v1`), as a gateway exposes it.
     ///
     /// # Errors

@@ -112,6 +112,7 @@ fn an_answer_varies_by_what_identified_its_caller() {
     };
     check(Scheme::Session, "Cookie, Origin, Accept, Accept-Encoding");
     check(Scheme::Jwt, "Authorization, Origin, Accept, Accept-Encoding");
+    check(Scheme::ClientCertificate, "Origin, Accept, Accept-Encoding");
     check(Scheme::ApiKey, "Authorization, X-API-Key, Origin, Accept, Accept-Encoding");
 }
 

@@ -14,8 +14,9 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::metric::ConnectionEnd;
 use crate::server::core::Core;
-use crate::server::{Serve, ServerFailed, Shared, connection};
+use crate::server::{Serve, ServerFailed, Shared};
 
 /// How long a core accepts nothing when the machine is out of what a connection takes.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -45,7 +46,7 @@ impl Life {
                 Ok(listener) => listener,
                 Err(error) => return not_started(&started, error),
             };
-            let core = Core::new(make(), Arc::clone(&shared.settings));
+            let core = Core::new(make(), Arc::clone(&shared.settings), shared.ends.clone());
             let door = Door { core, shared, is_full: Cell::new(false) };
             let _ = started.send(Ok(()));
             // Each core's end closes, so that the server notices one that says nothing.
@@ -95,12 +96,21 @@ impl<S: Serve> Door<S> {
                 stream.into_iter().for_each(|stream| self.admit(stream, peer));
             }
         }
-        let _ = timeout(self.shared.settings.drain_timeout, self.core.emptied()).await;
+        let mut hurries = self.shared.hurries.clone();
+        let emptied = async {
+            tokio::select! {
+                () = self.core.emptied() => {}
+                // An error: whoever could be in a hurry waits for nothing more.
+                Ok(_) = hurries.wait_for(|&is_now| is_now) => {}
+            }
+        };
+        let _ = timeout(self.shared.settings.drain_timeout, emptied).await;
         u32::try_from(self.core.open()).unwrap_or(u32::MAX)
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         let Some(permit) = self.shared.connections.take() else {
+            self.shared.ends.get_or_create(&ConnectionEnd { reason: "full" }).inc();
             if !self.is_full.replace(true) {
                 let max = self.shared.connections.max();
                 tracing::warn!(max, "all connections are in use: new ones are closed");
@@ -112,8 +122,9 @@ impl<S: Serve> Door<S> {
         // already dead says no, and then it does not matter.
         let _ = stream.set_nodelay(true);
         let place = self.core.enter(permit, self.shared.open.clone());
+        let entrance = Arc::clone(&self.shared.entrance);
         tokio::task::spawn_local(async move {
-            let served = AssertUnwindSafe(connection::run(&place, stream, peer));
+            let served = AssertUnwindSafe(entrance.serve(&place, stream, peer));
             if served.catch_unwind().await.is_err() {
                 tracing::error!(%peer, "a panic ended a connection");
             }

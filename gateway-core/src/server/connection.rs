@@ -1,38 +1,52 @@
-//! One connection: the HTTP library speaks, this file bounds every wait for the client.
+//! One connection: the HTTP library speaks, this file bounds every wait for an HTTP/1.1 client.
+//!
+//! Not here: what of a client's bytes the library gets to read (`intake`), HTTP/2 (`http2`).
 
 use std::convert::Infallible;
-use std::future::{Future as _, poll_fn};
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use crate::alarm::Alarm;
-use crate::server::Serve;
+use crate::metric::ConnectionEnd;
 use crate::server::core::{Core, Place};
-use crate::server::watched::{Phase, Served, State, Watched};
+use crate::server::frames::Frames;
+use crate::server::intake::Intake;
+use crate::server::watched::{Arrival, Phase, Served, State, Watched};
+use crate::server::{Protocol, Serve, Transport, http2};
 
 /// When a drain begins, a request may already be on its way: a connection without one is closed
 /// only after this.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
-/// Time to hand over the last words to a client that was slow before.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a client may go on sending what nobody reads. Hanging up at once would take from it
+/// the answer that says why (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(1);
 
-const SLOW_HEAD: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// The same, in bytes.
+const LINGER_SIZE_MAX: u64 = 1 << 20;
+
+/// A connection and its core.
+pub(super) struct Connected<S> {
+    pub(super) core: Rc<Core<S>>,
+    pub(super) state: Rc<State>,
+    pub(super) transport: Transport,
+}
 
 /// How a connection ends, if not by itself.
 enum End {
     Closed(hyper::Result<()>),
+    /// It becomes one of HTTP/2.
+    Http2,
     /// Nobody asks for anything.
     Unused,
     /// The head of a request does not come to its end.
@@ -42,83 +56,165 @@ enum End {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn run<S, I>(place: &Place<S>, io: I, peer: SocketAddr)
+pub(super) async fn run<S, I>(place: &Place<S>, io: I, transport: Transport)
 where
     S: Serve,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let core = &place.core;
+    let core = Rc::clone(&place.core);
     let state = State::new();
-    let watched = TokioIo::new(Watched { io, state: Rc::clone(&state) });
-    let service = service_fn({
-        let (core, state) = (Rc::clone(core), Rc::clone(&state));
-        move |request| {
-            state.enter(Phase::Serving);
-            answer(Rc::clone(&core), Rc::clone(&state), request, peer)
-        }
-    });
-    let mut http = core.http.serve_connection(watched, service);
+    let on = Rc::new(Connected { core, state: Rc::clone(&state), transport });
     poll_fn(|context| {
         place.wakes(context.waker());
         Poll::Ready(())
     })
     .await;
+    let may_be_http2 = match on.transport.protocol {
+        Protocol::Http2 => {
+            let arrival = Arrival::Frames(on.frames(), Vec::new());
+            return http2::run(&on, Watched { io, state, arrival }).await;
+        }
+        Protocol::Detect => true,
+        Protocol::Http1 => false,
+    };
+    let arrival = Arrival::Messages(Intake::new(on.core.head_limits, may_be_http2));
+    let Some(watched) = run_http1(&on, Watched { io, state, arrival }).await else { return };
+    let Watched { io, state, arrival: Arrival::Messages(intake) } = watched else { return };
+    let held = intake.into_held();
+    let mut frames = on.frames();
+    // One read's at the most; they cost as much as others.
+    if !frames.take(&held) {
+        return on.flooded();
+    }
+    state.enter(Phase::New);
+    http2::run(&on, Watched { io, state, arrival: Arrival::Frames(frames, held) }).await;
+}
+
+/// Comes back with the connection when it is one of HTTP/2.
+async fn run_http1<S, I>(on: &Rc<Connected<S>>, io: Watched<I>) -> Option<Watched<I>>
+where
+    S: Serve,
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (peer, state) = (on.transport.peer, &on.state);
+    let service = service_fn({
+        let on = Rc::clone(on);
+        move |request| answer_http1(Rc::clone(&on), request)
+    });
+    let mut http = on.core.http1.serve_connection(TokioIo::new(io), service);
     let mut alarm = Alarm::default();
     let end = poll_fn(|context| {
-        if let Poll::Ready(closed) = Pin::new(&mut http).poll(context) {
-            return Poll::Ready(End::Closed(closed));
+        loop {
+            if let Poll::Ready(closed) = Pin::new(&mut http).poll(context) {
+                return Poll::Ready(End::Closed(closed));
+            }
+            if state.is_http2() {
+                return Poll::Ready(End::Http2);
+            }
+            let Some((due, end)) = on.due() else { return Poll::Pending };
+            ready!(alarm.poll_at(due, context));
+            // The head is refused when the connection is polled again; it must not come to that
+            // twice.
+            if !matches!(end, End::SlowHead) || !state.give_up() {
+                return Poll::Ready(end);
+            }
         }
-        let Some((due, end)) = due(core, &state) else {
-            return Poll::Pending;
-        };
-        ready!(alarm.poll_at(due, context));
-        Poll::Ready(end)
     });
     match end.await {
-        End::Closed(Ok(())) | End::Unused => {}
-        End::Closed(Err(error)) => tracing::debug!(%peer, %error, "a client's connection broke"),
-        End::Stalled => tracing::debug!(%peer, "a client took nothing of its answer"),
-        End::SlowHead => {
-            tracing::debug!(%peer, "the head of a request took too long");
-            let mut io = http.into_parts().io.into_inner().io;
-            let last_words = async {
-                io.write_all(SLOW_HEAD).await?;
-                io.shutdown().await
-            };
-            // Whether they are heard is the client's affair: the connection ends either way.
-            let _ = timeout(LAST_WORDS, last_words).await;
+        End::Http2 => return Some(http.into_parts().io.into_inner()),
+        End::Closed(Ok(())) => linger(http.into_parts().io.into_inner()).await,
+        End::Unused => {}
+        End::Closed(Err(error)) => {
+            tracing::debug!(%peer, %error, "a client's connection broke");
+            if error.is_parse() {
+                on.count_end("unreadable");
+            }
         }
+        End::Stalled => on.stalled(),
+        End::SlowHead => on.count_end("head_too_slow"),
     }
+    None
 }
 
-async fn answer<S: Serve>(
-    core: Rc<Core<S>>,
-    state: Rc<State>,
+/// Reads on for a while what the client still sends of a message that is not read any more.
+async fn linger<I: AsyncRead + Unpin>(mut watched: Watched<I>) {
+    let Arrival::Messages(intake) = &watched.arrival else { return };
+    if watched.state.has_ended() || !intake.is_inside_message() {
+        return;
+    }
+    let mut sink = tokio::io::sink();
+    let mut rest = (&mut watched.io).take(LINGER_SIZE_MAX);
+    // The connection ends either way.
+    let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut sink)).await;
+}
+
+async fn answer_http1<S: Serve>(
+    on: Rc<Connected<S>>,
     request: Request<Incoming>,
-    peer: SocketAddr,
 ) -> Result<Response<Served<S::Body>>, Infallible> {
-    let mut response = core.serve.serve(request, peer).await;
-    if core.draining_since().is_some() {
+    // A refused head's substitute is one: no client's gets so far.
+    let refused = if request.method() == Method::TRACE { on.state.take_refused() } else { None };
+    let mut response = match refused {
+        Some(refused) => {
+            let serving = on.state.begin();
+            on.core.serve.refuse(&refused, &on.transport).map(|body| Served { body, serving })
+        }
+        None => on.answer(request).await,
+    };
+    if on.core.draining_since().is_some() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Served { body, state }))
+    Ok(response)
 }
 
-/// When the wait for the client ends, and how; `None` while it is not the client that is waited
-/// for.
-fn due<S>(core: &Core<S>, state: &State) -> Option<(Instant, End)> {
-    let settings = &core.settings;
-    if let Some(since) = state.blocked_since() {
-        return Some((since + settings.idle_timeout, End::Stalled));
+impl<S: Serve> Connected<S> {
+    /// Answers one request.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Served<S::Body>> {
+        let serving = self.state.begin();
+        let mut response = pin!(self.core.serve.serve(request, &self.transport));
+        let heard = poll_fn(|context| self.state.hears(response.as_mut().poll(context)));
+        heard.await.map(|body| Served { body, serving })
     }
-    let limit = match state.phase() {
-        Phase::Serving => return None,
-        Phase::Head => return Some((state.since() + settings.head_timeout, End::SlowHead)),
-        Phase::New => settings.head_timeout,
-        Phase::Idle => settings.idle_timeout,
-    };
-    let due = state.since() + limit;
-    // From when it became idle: the end of its last answer may have come long after the drain.
-    let drained = core.draining_since().map(|since| since.max(state.since()) + DRAIN_GRACE);
-    Some((drained.map_or(due, |drained| due.min(drained)), End::Unused))
+}
+
+impl<S> Connected<S> {
+    fn frames(&self) -> Frames {
+        Frames::new(self.core.settings.http2.control_frames_max)
+    }
+
+    /// Counts an end that the client has brought about.
+    pub(super) fn count_end(&self, reason: &'static str) {
+        self.core.ends.get_or_create(&ConnectionEnd { reason }).inc();
+    }
+
+    pub(super) fn flooded(&self) {
+        let peer = self.transport.peer;
+        tracing::debug!(%peer, "a client sent too many frames that carry nothing");
+        self.count_end("flood");
+    }
+
+    pub(super) fn stalled(&self) {
+        tracing::debug!(peer = %self.transport.peer, "a client took nothing of its answer");
+        self.count_end("stalled");
+    }
+
+    /// When the wait for the client ends, and how; `None` while it is not the client that is
+    /// waited for.
+    fn due(&self) -> Option<(Instant, End)> {
+        let (core, state) = (&self.core, &self.state);
+        let settings = &core.settings;
+        if let Some(since) = state.blocked_since() {
+            return Some((since + settings.idle_timeout, End::Stalled));
+        }
+        let limit = match state.phase() {
+            Phase::Serving => return None,
+            Phase::Head => return Some((state.since() + settings.head_timeout, End::SlowHead)),
+            Phase::New => settings.head_timeout,
+            Phase::Idle => settings.idle_timeout,
+        };
+        let due = state.since() + limit;
+        // From when it became idle: the end of its last answer may have come long after the drain.
+        let drained = core.draining_since().map(|since| since.max(state.since()) + DRAIN_GRACE);
+        Some((drained.map_or(due, |drained| due.min(drained)), End::Unused))
+    }
 }

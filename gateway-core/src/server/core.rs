@@ -7,24 +7,35 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use hyper::server::conn::http1;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::guard::head::HeadLimits;
+use crate::metric::ConnectionEnd;
 use crate::permit::Permit;
 use crate::server::ServerSettings;
 
 /// The library holds this many header fields without allocating.
 const HEADERS_FOR_FREE: usize = 100;
 
-/// The library allows no buffer below this.
-const BUFFER_MIN: usize = 8_192;
+/// The library reads a head only when the `intake` has found it sound, so its own bounds are never
+/// met: they lie this far beyond ours, for what is read along with a head. It allows no less.
+const BUFFER_SLACK: usize = 8 * 1024;
+
+/// The longest target and the most header fields that the library can take in.
+const TARGET_SIZE_MAX: usize = 65_534;
+const HEADER_COUNT_MAX: usize = 10_000;
 
 /// One core.
 pub(super) struct Core<S> {
     pub(super) serve: S,
-    pub(super) http: http1::Builder,
+    pub(super) http1: http1::Builder,
     pub(super) settings: Arc<ServerSettings>,
+    pub(super) head_limits: HeadLimits,
+    pub(super) ends: Family<ConnectionEnd, Counter>,
     draining_since: Cell<Option<Instant>>,
     connections: RefCell<HashMap<u64, Option<Waker>>>,
     connections_seen: Cell<u64>,
@@ -32,11 +43,23 @@ pub(super) struct Core<S> {
 }
 
 impl<S> Core<S> {
-    pub(super) fn new(serve: S, settings: Arc<ServerSettings>) -> Rc<Self> {
+    pub(super) fn new(
+        serve: S,
+        settings: Arc<ServerSettings>,
+        ends: Family<ConnectionEnd, Counter>,
+    ) -> Rc<Self> {
+        let limits = settings.head_limits;
+        let head_limits = HeadLimits {
+            target_size_max: limits.target_size_max.min(TARGET_SIZE_MAX),
+            header_count_max: limits.header_count_max.min(HEADER_COUNT_MAX),
+            ..limits
+        };
         Rc::new(Self {
             serve,
-            http: http(&settings),
+            http1: http1(&head_limits),
             settings,
+            head_limits,
+            ends,
             draining_since: Cell::default(),
             connections: RefCell::default(),
             connections_seen: Cell::default(),
@@ -78,13 +101,13 @@ impl<S> Core<S> {
 }
 
 /// Our own time-outs stand in `connection`: the library's would arm a timer for each request.
-fn http(settings: &ServerSettings) -> http1::Builder {
+fn http1(limits: &HeadLimits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.header_read_timeout(None)
-        .max_header_size(settings.head_size_max)
-        .max_buf_size(settings.head_size_max.max(BUFFER_MIN));
-    if settings.header_count_max > HEADERS_FOR_FREE {
-        http.max_headers(settings.header_count_max);
+        .max_header_size(limits.head_size_max.saturating_add(BUFFER_SLACK))
+        .max_buf_size(limits.head_size_max.saturating_add(BUFFER_SLACK));
+    if limits.header_count_max > HEADERS_FOR_FREE {
+        http.max_headers(limits.header_count_max);
     }
     http
 }

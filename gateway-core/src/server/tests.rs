@@ -1,5 +1,7 @@
 //! Bytes in, bytes out. Waits are tested over pipes under paused time, the rest over TCP.
 
+mod http2;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Mutex;
@@ -21,14 +23,18 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const LAST_OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn settings() -> ServerSettings {
+pub(super) fn settings() -> ServerSettings {
     ServerSettings {
         cores: 1,
         connections_max: 100,
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
-        head_size_max: 8_192,
-        header_count_max: 100,
+        head_limits: HeadLimits {
+            target_size_max: 4_096,
+            head_size_max: 8_192,
+            header_count_max: 100,
+        },
+        http2: Http2Settings { streams_max: 3, control_frames_max: 100 },
         drain_timeout: Duration::from_secs(20),
     }
 }
@@ -61,7 +67,7 @@ impl Drop for Counted<'_> {
 impl Serve for Arc<Sample> {
     type Body = Full<Bytes>;
 
-    async fn serve(&self, request: Request<Incoming>, _: SocketAddr) -> Response<Full<Bytes>> {
+    async fn serve(&self, request: Request<Incoming>, _: &Transport) -> Response<Full<Bytes>> {
         self.serving.fetch_add(1, Ordering::SeqCst);
         let _counted = Counted(&self.serving);
         let text = match request.uri().path() {
@@ -79,11 +85,34 @@ impl Serve for Arc<Sample> {
             }
             "/panic" => panic!("as the test wants"),
             "/large" => Bytes::from(vec![b'x'; 1 << 20]),
-            "/echo" => request.into_body().collect().await.expect("a body").to_bytes(),
+            "/echo" => match request.into_body().collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(error) => return broken(&error),
+            },
             _ => "ok".into(),
         };
         Response::new(Full::new(text))
     }
+
+    fn refuse(&self, head: &RefusedHead, _: &Transport) -> Response<Full<Bytes>> {
+        refused(head).map(Full::new)
+    }
+}
+
+/// What the reason for a broken body says of it.
+fn broken(error: &hyper::Error) -> Response<Full<Bytes>> {
+    let refused = crate::body::BodyRefused::find(error).expect("a reason");
+    let mut response = Response::new(Full::from(refused.code()));
+    *response.status_mut() = refused.status();
+    response
+}
+
+/// The refusal's code, and what was understood of the request.
+fn refused(head: &RefusedHead) -> Response<Bytes> {
+    let line = String::from_utf8_lossy(&head.request_line);
+    let mut response = Response::new(format!("{}: {line}", head.refused.code()).into());
+    *response.status_mut() = head.refused.status();
+    response
 }
 
 /// One connection at the client's end, and what the server does on it.
@@ -96,7 +125,7 @@ struct Piped {
 impl Piped {
     fn new(settings: ServerSettings) -> Self {
         let (client, server) = duplex(16 * 1024);
-        let core = Core::new(Arc::default(), Arc::new(settings));
+        let core = Core::new(Arc::default(), Arc::new(settings), Family::default());
         let permit = Permits::new(1).take().expect("a permit");
         let place = core.enter(permit, Default::default());
         Self { client, place, server: Some(server) }
@@ -106,7 +135,7 @@ impl Piped {
     async fn play(mut self, script: impl AsyncFnOnce(&mut DuplexStream, &Core<Arc<Sample>>)) {
         let server = self.server.take().expect("not played yet");
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let serving = connection::run(&self.place, server, peer);
+        let serving = connection::run(&self.place, server, Transport::plain(peer));
         let ((), ()) = tokio::join!(serving, script(&mut self.client, &self.place.core));
     }
 }
@@ -165,7 +194,7 @@ async fn pipelined_requests_are_answered_in_their_order() {
 
 #[tokio::test(start_paused = true)]
 async fn each_wait_for_a_client_ends_at_its_own_time() {
-    let slow = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let slow = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n";
     // Before the wait, what is sent each second during it, how it ends, and when.
     for (before, each_second, expected, expected_s) in [
         ("", "", "", 10),
@@ -192,7 +221,9 @@ async fn each_wait_for_a_client_ends_at_its_own_time() {
                 () = trickle => {}
             }
             let case = format!("{before:?} then {each_second:?}");
-            assert_eq!(undated(&heard), expected, "{case}");
+            let heard = undated(&heard);
+            assert!(heard.starts_with(expected), "{case}: {heard}");
+            assert_eq!(heard.is_empty(), expected.is_empty(), "{case}: {heard}");
             assert_eq!(started.elapsed().as_secs(), expected_s, "{case}");
         };
         Piped::new(settings()).play(script).await;
@@ -234,7 +265,8 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut_and_a_slow_one_is_not(
     let Piped { mut client, place, server } = Piped::new(settings());
     let core = std::rc::Rc::clone(&place.core);
     let serving = async move {
-        connection::run(&place, server.expect("a pipe"), ([127, 0, 0, 1], 1).into()).await;
+        let transport = Transport::plain(([127, 0, 0, 1], 1).into());
+        connection::run(&place, server.expect("a pipe"), transport).await;
         drop(place);
     };
     tokio::join!(serving, stalled(&mut client, &core));
@@ -258,29 +290,96 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut_and_a_slow_one_is_not(
 #[tokio::test(start_paused = true)]
 async fn what_is_no_acceptable_head_is_answered_and_the_connection_closed() {
     let fields = |count| (0..count).map(|n| format!("X-{n}: 1\r\n")).collect::<String>();
-    let get = |fields: String| format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let get = |fields: String| format!("GET /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     for (head, expected) in [
-        (get(format!("X-Long: {:x<9000}\r\n", "")), "431"),
-        (format!("GET / HTTP/1.1\r\nX-Long: {:x<9000}", ""), "431"),
-        (get(fields(101)), "431"),
-        (format!("GET /{:x<9000} HTTP/1.1\r\nHost: a\r\n\r\n", ""), "431"),
-        ("\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), "400"),
-        ("GET / HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), "400"),
-        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n".to_owned(), "400"),
-        (get("Content-Length: 1\r\nContent-Length: 2\r\n".to_owned()), "400"),
+        (get(format!("X-Long: {:x<9000}\r\n", "")), "431 head_too_large: GET /a HTTP/1.1"),
+        (
+            format!("GET /a HTTP/1.1\r\nX-Long: {:x<9000}", ""),
+            "431 head_too_large: GET /a HTTP/1.1",
+        ),
+        (get(fields(101)), "431 head_too_large: GET /a HTTP/1.1"),
+        (format!("GET /{:x<9000} HTTP/1.1\r\n\r\n", ""), "414 target_too_long: GET /xxx"),
+        ("\u{16}\u{3}\u{1}".to_owned(), "400 request_malformed: \u{16}\u{3}\u{1}"),
+        ("GET /b HTTP/1.1\r\nno colon\r\n".to_owned(), "400 request_malformed: GET /b HTTP/1.1"),
+        (
+            "GET / HTTP/9.9\r\nHost: a\r\n".to_owned(),
+            "505 http_version_not_supported: GET / HTTP/9.9",
+        ),
+        (
+            get("Content-Length: 1\r\nContent-Length: 1\r\n".to_owned()),
+            "400 body_length_ambiguous: GET",
+        ),
+        ("TRACE / HTTP/1.1\r\n".to_owned(), "501 method_not_implemented: TRACE / HTTP/1.1"),
+        (
+            "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".to_owned(),
+            "505 http_version_not_supported: PRI * HTTP/2.0",
+        ),
     ] {
-        let script = async |client: &mut DuplexStream, _: &_| {
-            say(client, &head).await;
-            let heard = hear_all(client).await;
-            let status = heard.split(' ').nth(1).unwrap_or_default();
-            assert_eq!(status, expected, "{head:.40}: {heard}");
-            assert!(heard.ends_with("\r\n\r\n"), "no body: {heard}");
-        };
-        Piped::new(settings()).play(script).await;
+        for is_second in [false, true] {
+            let script = async |client: &mut DuplexStream, _: &_| {
+                // The answer to what came before is not lost.
+                say(client, if is_second { GET } else { "" }).await;
+                say(client, &head).await;
+                let heard = hear_all(client).await;
+                let heard = if is_second { heard.strip_prefix(OK) } else { Some(&*heard) };
+                let heard = heard.unwrap_or_else(|| panic!("{head:.40}"));
+                let (status, code) = expected.split_once(' ').expect("two words");
+                assert!(heard.starts_with(&format!("HTTP/1.1 {status} ")), "{head:.40}: {heard}");
+                assert!(heard.contains("connection: close\r\n"), "{head:.40}: {heard}");
+                let (_, body) = heard.split_once("\r\n\r\n").expect("a body");
+                assert!(body.starts_with(code), "{head:.40}: {heard}");
+            };
+            Piped::new(settings()).play(script).await;
+        }
     }
     let script = async |client: &mut DuplexStream, _: &_| {
         say(client, &get(fields(98) + "Connection: close\r\n")).await;
         assert_eq!(hear_all(client).await, LAST_OK);
+    };
+    Piped::new(settings()).play(script).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_arrives_byte_by_byte_is_served_like_any_other() {
+    let script = async |client: &mut DuplexStream, _: &_| {
+        let post = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+        for byte in format!("{GET}{post}\r\n{GET}{post}").bytes() {
+            client.write_u8(byte).await.expect("a server");
+            tokio::task::yield_now().await;
+        }
+        let echo = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+        assert_eq!(hear(client, "hi").await, format!("{OK}{echo}"));
+        assert_eq!(hear(client, "hi").await, format!("{OK}{echo}"));
+        client.shutdown().await.expect("a server");
+    };
+    Piped::new(settings()).play(script).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_begins_behind_a_body_has_as_much_time_as_any_other() {
+    let script = async |client: &mut DuplexStream, _: &_| {
+        let started = Instant::now();
+        say(client, &format!("{GET}GET / HT")).await;
+        let heard = hear_all(client).await;
+        assert!(heard.starts_with(OK) && heard.contains("HTTP/1.1 408 "), "{heard}");
+        assert_eq!(started.elapsed().as_secs(), 10);
+    };
+    Piped::new(settings()).play(script).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_that_are_not_sound_break_the_body_off_and_end_the_connection() {
+    let post = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let script = async |client: &mut DuplexStream, _: &_| {
+        say(client, &format!("{post}2;a=b\r\nhi\r\n0\r\nX-User-ID: 1\r\n\r\n{post}")).await;
+        let echo = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+        assert_eq!(hear(client, "hi").await, echo);
+        say(client, &format!("2\r\nhi\n0\r\n\r\n{GET}")).await;
+        let heard = hear_all(client).await;
+        assert!(
+            heard.starts_with("HTTP/1.1 400 ") && heard.ends_with("chunks_malformed"),
+            "{heard}"
+        );
     };
     Piped::new(settings()).play(script).await;
 }
@@ -398,9 +497,12 @@ fn over_tcp_all_cores_serve_one_port_and_count_their_connections_together() {
     struct OnCore(usize, Arc<[AtomicUsize; 2]>);
     impl Serve for OnCore {
         type Body = Full<Bytes>;
-        async fn serve(&self, _: Request<Incoming>, _: SocketAddr) -> Response<Full<Bytes>> {
+        async fn serve(&self, _: Request<Incoming>, _: &Transport) -> Response<Full<Bytes>> {
             self.1[self.0].fetch_add(1, Ordering::SeqCst);
             Response::new("ok".into())
+        }
+        fn refuse(&self, head: &RefusedHead, _: &Transport) -> Response<Full<Bytes>> {
+            refused(head).map(Full::new)
         }
     }
     let counts = Arc::clone(&seen);
@@ -535,7 +637,7 @@ struct PassThrough(Client, Arc<Target>);
 impl Serve for PassThrough {
     type Body = Body;
 
-    async fn serve(&self, request: Request<Incoming>, _: SocketAddr) -> Response<Body> {
+    async fn serve(&self, request: Request<Incoming>, _: &Transport) -> Response<Body> {
         let minute = Duration::from_secs(60);
         match self.0.call(&self.1, request.map(Body::from), minute).await {
             Ok(answer) => answer.response,
@@ -545,6 +647,10 @@ impl Serve for PassThrough {
                 response
             }
         }
+    }
+
+    fn refuse(&self, head: &RefusedHead, _: &Transport) -> Response<Body> {
+        refused(head).map(Body::from)
     }
 }
 

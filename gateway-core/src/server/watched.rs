@@ -3,43 +3,81 @@
 //! The HTTP library does not say whether a client is between requests or inside the head of one.
 //! But bytes that arrive while no request is being served belong to a head; and a request is
 //! being served from the call of the service until the body of its answer is dropped.
+//!
+//! The bytes pass through `intake` or `frames` here, on their way to the library.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::server::frames::Frames;
+use crate::server::intake::{Intake, RefusedHead};
+
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Nothing has arrived yet.
+    /// Nothing has arrived yet; of HTTP/2, no request.
     New,
     /// Between requests.
     Idle,
     /// The head of a request is arriving.
     Head,
-    /// A request is being served.
+    /// At least one request is being served.
     Serving,
 }
 
-/// The phase of one connection, shared by its three watchers.
+/// The phase of one connection, shared by its watchers, and what they tell each other.
 #[derive(Debug)]
 pub(super) struct State {
     phase: Cell<Phase>,
     /// When the phase was first seen; short phases never ask for the time.
     since: Cell<Option<Instant>>,
     blocked_since: Cell<Option<Instant>>,
+    /// Requests being served.
+    serving: Cell<u32>,
+    /// Part of the next head is here already.
+    is_inside_head: Cell<bool>,
+    /// The head that is arriving is to be refused.
+    gives_up: Cell<bool>,
+    refused: RefCell<Option<RefusedHead>>,
+    is_http2: Cell<bool>,
+    is_flooded: Cell<bool>,
+    has_ended: Cell<bool>,
+    heard: Cell<Heard>,
+}
+
+/// What was heard of a stream's service while the stream was polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nobody asked it: if anybody is waited for, it is the client.
+    Nothing,
+    /// It has given something.
+    Progress,
+    /// It is waited for.
+    Wait,
 }
 
 impl State {
     pub(super) fn new() -> Rc<Self> {
-        let phase = Cell::new(Phase::New);
-        Rc::new(Self { phase, since: Cell::default(), blocked_since: Cell::default() })
+        Rc::new(Self {
+            phase: Cell::new(Phase::New),
+            since: Cell::default(),
+            blocked_since: Cell::default(),
+            serving: Cell::default(),
+            is_inside_head: Cell::default(),
+            gives_up: Cell::default(),
+            refused: RefCell::default(),
+            is_http2: Cell::default(),
+            is_flooded: Cell::default(),
+            has_ended: Cell::default(),
+            heard: Cell::new(Heard::Nothing),
+        })
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -63,6 +101,57 @@ impl State {
         self.since.set(None);
     }
 
+    /// A request begins to be served, until what comes back is dropped.
+    pub(super) fn begin(self: &Rc<Self>) -> Serving {
+        self.serving.set(self.serving.get() + 1);
+        self.enter(Phase::Serving);
+        Serving(Rc::clone(self))
+    }
+
+    fn finish(&self) {
+        self.serving.set(self.serving.get().saturating_sub(1));
+        if self.serving.get() == 0 {
+            // The next head may have begun to arrive behind the last one's body.
+            self.enter(if self.is_inside_head.get() { Phase::Head } else { Phase::Idle });
+        }
+    }
+
+    /// Has the head that is arriving refused. Whether this is news.
+    pub(super) fn give_up(&self) -> bool {
+        !self.gives_up.replace(true)
+    }
+
+    /// The head that was refused, for whoever serves its substitute.
+    pub(super) fn take_refused(&self) -> Option<RefusedHead> {
+        self.refused.take()
+    }
+
+    /// Whether the client has opened HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.get()
+    }
+
+    /// Whether the client makes work for nothing.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.is_flooded.get()
+    }
+
+    /// Whether the client has ended its side, in order or not.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.get()
+    }
+
+    /// What was heard since the last call.
+    pub(super) fn take_heard(&self) -> Heard {
+        self.heard.replace(Heard::Nothing)
+    }
+
+    /// Notes what a service said when it was polled.
+    pub(super) fn hears<T>(&self, polled: Poll<T>) -> Poll<T> {
+        self.heard.set(if polled.is_ready() { Heard::Progress } else { Heard::Wait });
+        polled
+    }
+
     fn has_read(&self) {
         if matches!(self.phase.get(), Phase::New | Phase::Idle) {
             self.enter(Phase::Head);
@@ -79,11 +168,108 @@ impl State {
     }
 }
 
+/// A request that is being served.
+#[derive(Debug)]
+pub(super) struct Serving(Rc<State>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
+/// What a connection's bytes pass through.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// HTTP/1.1's, and whatever else a client may open with.
+    Messages(Intake),
+    /// HTTP/2's. What was read of them before they were known as such comes first.
+    Frames(Frames, Vec<u8>),
+}
+
 /// A connection's bytes.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     pub(super) io: S,
     pub(super) state: Rc<State>,
+    pub(super) arrival: Arrival,
+}
+
+impl<S> Watched<S> {
+    /// Hands over what has been held, as far as it may pass. Whether there was anything.
+    fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let held = match &mut self.arrival {
+            Arrival::Messages(intake) => {
+                if self.state.gives_up.get() && !intake.is_over() {
+                    intake.give_up();
+                    self.state.refused.replace(intake.refused().cloned());
+                }
+                intake.released()
+            }
+            Arrival::Frames(_, held) => held,
+        };
+        let size = held.len().min(buffer.remaining());
+        if size == 0 {
+            return false;
+        }
+        buffer.put_slice(held.get(..size).unwrap_or_default());
+        match &mut self.arrival {
+            Arrival::Messages(intake) => intake.passed(size),
+            Arrival::Frames(_, held) => {
+                held.drain(..size);
+                if held.is_empty() {
+                    *held = Vec::new();
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether the library will get nothing more. The connection ends as soon as it has answered.
+    fn is_over(&self) -> bool {
+        match &self.arrival {
+            Arrival::Messages(intake) => intake.is_over() || intake.is_http2(),
+            Arrival::Frames(..) => self.state.is_flooded(),
+        }
+    }
+
+    fn broken(&self) -> Option<io::Error> {
+        match &self.arrival {
+            Arrival::Messages(intake) => intake.broken().map(io::Error::other),
+            Arrival::Frames(..) => None,
+        }
+    }
+
+    /// Lets pass what was just read. How much of it the library may have as it lies there.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let state = &self.state;
+        match &mut self.arrival {
+            Arrival::Messages(intake) => {
+                state.has_read();
+                let passed = intake.take(bytes);
+                state.is_inside_head.set(intake.is_inside_head());
+                state.is_http2.set(intake.is_http2());
+                if intake.is_over() {
+                    state.refused.replace(intake.refused().cloned());
+                }
+                passed
+            }
+            Arrival::Frames(frames, _) => {
+                if frames.take(bytes) {
+                    return bytes.len();
+                }
+                state.is_flooded.set(true);
+                0
+            }
+        }
+    }
+
+    fn has_written(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Arrival::Frames(frames, _), Poll::Ready(Ok(size))) = (&mut self.arrival, &polled) {
+            frames.sent(*size);
+        }
+        self.state.has_written(polled)
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -93,12 +279,32 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut this.io).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            this.state.has_read();
+        loop {
+            if this.hand_over(buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(error) = this.broken() {
+                return Poll::Ready(Err(error));
+            }
+            if this.is_over() {
+                return Poll::Pending;
+            }
+            let before = buffer.filled().len();
+            if let Err(error) = ready!(Pin::new(&mut this.io).poll_read(context, buffer)) {
+                this.state.has_ended.set(true);
+                return Poll::Ready(Err(error));
+            }
+            let new = buffer.filled().get(before..).unwrap_or_default();
+            if new.is_empty() {
+                this.state.has_ended.set(true);
+                return Poll::Ready(Ok(()));
+            }
+            let passed = this.take(new);
+            buffer.set_filled(before + passed);
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        polled
     }
 }
 
@@ -109,7 +315,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.state.has_written(Pin::new(&mut this.io).poll_write(context, bytes))
+        let polled = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.has_written(polled)
     }
 
     fn poll_write_vectored(
@@ -118,7 +325,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.state.has_written(Pin::new(&mut this.io).poll_write_vectored(context, bytes))
+        let polled = Pin::new(&mut this.io).poll_write_vectored(context, bytes);
+        this.has_written(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -138,13 +346,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 #[derive(Debug)]
 pub(super) struct Served<B> {
     pub(super) body: B,
-    pub(super) state: Rc<State>,
-}
-
-impl<B> Drop for Served<B> {
-    fn drop(&mut self) {
-        self.state.enter(Phase::Idle);
-    }
+    pub(super) serving: Serving,
 }
 
 impl<B: Body + Unpin> Body for Served<B> {
@@ -155,7 +357,9 @@ impl<B: Body + Unpin> Body for Served<B> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        this.serving.0.hears(polled)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -34,6 +34,8 @@ impl Challenges {
             Scheme::Session => self.session.as_ref(),
             Scheme::Jwt => self.jwt.as_ref(),
             Scheme::ApiKey => self.api_key.as_ref(),
+            // No field of an answer can ask for one.
+            Scheme::ClientCertificate => None,
         }
     }
 }

@@ -7,12 +7,15 @@
 //! Read in this order: [`compile`], then `services`, `limits`, `schemes`, `routes`, `views`,
 //! `resilience`.
 
+mod constant;
+mod gate;
 mod limits;
 mod resilience;
 mod routes;
 mod schemes;
 mod services;
 mod targets;
+mod traces;
 mod views;
 
 use std::sync::Arc;
@@ -20,17 +23,20 @@ use std::sync::Arc;
 use http::HeaderName;
 use rand::RngExt as _;
 use shared_config::platform::Platform;
+use shared_config::units::Network;
 use shared_config::{Diagnostic, Diagnostics, Loaded};
 
 use self::limits::Limits;
 use self::routes::Routes;
 pub use self::schemes::IssuerKeys;
 use self::schemes::Schemes;
+pub use self::traces::Tracing;
 use super::{Challenges, IdentityHeaders, RouteMetrics, Site};
 use crate::assertion::Signer;
 use crate::auth::csrf::CsrfPolicy;
 use crate::cors::{Cors, CorsConfig};
 use crate::endpoint::Endpoints;
+use crate::guard::address_list::AddressList;
 use crate::guard::ceilings::Ceilings;
 use crate::guard::spoofed_headers::SpoofedHeaders;
 use crate::metric::Metrics;
@@ -44,9 +50,12 @@ pub struct Compiled {
     pub site: Site,
     /// The issuers of tokens.
     pub issuers: Vec<IssuerKeys>,
+    /// How requests are recorded; `None`: none is.
+    pub tracing: Option<Tracing>,
 }
 
-/// Compiles a configuration with the endpoints that the gateway owns.
+/// Compiles a configuration with the endpoints that the gateway owns. An issuer whose keys are in
+/// the same place as one of `issuers` shares its keys.
 ///
 /// # Errors
 ///
@@ -55,8 +64,9 @@ pub fn compile(
     loaded: &Loaded,
     endpoints: &Endpoints,
     metrics: &Metrics,
+    issuers: &[IssuerKeys],
 ) -> Result<Compiled, Diagnostics> {
-    let mut report = Report { loaded, found: Vec::new() };
+    let mut report = Report { loaded, issuers, found: Vec::new() };
     let compiled = build(&mut report, endpoints, metrics);
     Diagnostics::none_or(report.found)?;
     compiled.ok_or_else(|| Diagnostics::from_iter([]))
@@ -80,10 +90,14 @@ fn build<'a>(
     let limits = Limits::compile(report, metrics);
     let cors = cors(report);
     let security_headers = security_headers(report);
+    let tracing = traces::compile(report);
     let (identity_headers, assertion_header) = (identity_headers?, assertion_header?);
     let reserved = reserved(&identity_headers, &assertion_header);
     let names: Vec<&str> = reserved.iter().map(HeaderName::as_str).collect();
-    let mut routes = Routes { report, limits: &limits, endpoints, reserved: &names, found: vec![] };
+    let gates = gate::Gates::default();
+    let (limits_of, reserved_names, found) = (&limits, names.as_slice(), vec![]);
+    let mut routes =
+        Routes { report, limits: limits_of, endpoints, reserved: reserved_names, gates, found };
     routes.compile();
     let (routes, patterns) = routes.finish()?;
     let (cors, security_headers) = (cors?, security_headers?);
@@ -99,6 +113,7 @@ fn build<'a>(
                 .iter()
                 .map(|network| network.get())
                 .collect(),
+            addresses: addresses(platform),
             ceilings: ceilings(platform),
             body_timeout: platform.server.body_timeout.get(),
             deadline: platform.policy.deadline.get(),
@@ -111,24 +126,28 @@ fn build<'a>(
             time_left_header: time_left_header?,
             signer: Signer::new(&gateway, platform.assertion.lifetime.get()),
             session: schemes.session,
-            jwt: schemes.jwt,
+            jwt: schemes.jwt.map(Arc::new),
             api_key: schemes.api_key,
+            client_certificate: schemes.client_certificate,
             csrf: CsrfPolicy::new(cors.credentialed_origins().iter().cloned()),
             limits_by_address: limits.by_address(&platform.policy.limits),
             cors,
             security_headers,
-            unrouted_metrics: Arc::new(RouteMetrics::new("none")),
+            unrouted_metrics: Arc::new(RouteMetrics::new(Site::UNROUTED)),
             etag_secret: rand::rng().random(),
             reserved_headers: reserved.clone(),
             gateway,
         },
         issuers: schemes.issuers,
+        tracing,
     })
 }
 
 /// The errors found so far.
 struct Report<'a> {
     loaded: &'a Loaded,
+    /// Those of the site before.
+    issuers: &'a [IssuerKeys],
     found: Vec<Diagnostic>,
 }
 
@@ -180,10 +199,16 @@ fn reserved(identity: &IdentityHeaders, assertion: &HeaderName) -> Vec<HeaderNam
     names.cloned().chain([crate::header::X_REQUEST_ID, crate::header::TRACEPARENT]).collect()
 }
 
-/// What services must not hear from clients: identities, and the clients' credentials.
+/// What services must not hear from clients: identities, the clients' credentials, and what is sent
+/// beside a trace only after it has been judged.
 fn spoofed_headers(reserved: &[&str]) -> SpoofedHeaders {
-    let credentials = ["authorization", "cookie", "x-api-key", "x-csrf", "tracestate"];
+    let credentials = ["authorization", "cookie", "x-api-key", "x-csrf", "tracestate", "baggage"];
     SpoofedHeaders::new(reserved.iter().copied().chain(credentials))
+}
+
+fn addresses(platform: &Platform) -> AddressList {
+    let networks = |all: &[Network]| all.iter().map(|network| network.get()).collect::<Vec<_>>();
+    AddressList::new(networks(&platform.server.allow), networks(&platform.server.deny))
 }
 
 fn ceilings(platform: &Platform) -> Ceilings {

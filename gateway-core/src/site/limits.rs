@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::metric::{Label, LimitOutcome, Metrics};
 use crate::principal::Principal;
 use crate::rate_limit::headers::{self, Applied};
-use crate::rate_limit::{BucketKey, BucketState, Charge, KeyHasher, Quota, RateLimited};
+use crate::rate_limit::{BucketKey, BucketState, Charge, KeyHasher, KeyPart, Quota, RateLimited};
 use crate::stores::memory::MemoryBuckets;
 
 /// Whose bucket a limit takes from.
@@ -22,6 +22,19 @@ pub enum LimitKey {
     Address,
     /// The client address's, when nobody is identified.
     Anonymous,
+    /// What several things make together.
+    Several,
+}
+
+/// One of several things that make a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// The client's address.
+    Address,
+    /// The identified caller; without one the limit does not concern a request.
+    Consumer,
+    /// A member of the body.
+    Member(Box<str>),
 }
 
 /// A quota, and how it is announced.
@@ -49,6 +62,8 @@ pub struct Limit {
     /// The limit; where each route has buckets of its own, the route as well.
     id: u64,
     key: LimitKey,
+    /// Of [`LimitKey::Several`], which.
+    parts: Arc<[Part]>,
     rates: Rates,
     admitted: Counter,
     refused: Counter,
@@ -59,7 +74,7 @@ impl Limit {
     pub(super) fn new(
         name: &Arc<str>,
         id: u64,
-        key: LimitKey,
+        (key, parts): (LimitKey, Arc<[Part]>),
         rates: Rates,
         metrics: &Metrics,
     ) -> Self {
@@ -68,7 +83,7 @@ impl Limit {
             metrics.limits.get_or_create_owned(&labels)
         };
         let (admitted, refused) = (counter("admitted"), counter("refused"));
-        Self { name: Arc::clone(name), id, key, rates, admitted, refused }
+        Self { name: Arc::clone(name), id, key, parts, rates, admitted, refused }
     }
 
     /// Its name in configuration.
@@ -81,6 +96,12 @@ impl Limit {
     #[must_use]
     pub const fn key(&self) -> LimitKey {
         self.key
+    }
+
+    /// What makes its key together; empty where it is one thing.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     fn rated(&self, principal: Option<&Principal>) -> &Rated {
@@ -99,9 +120,45 @@ impl Limit {
             (LimitKey::Address, _) | (LimitKey::Anonymous, None) => {
                 Some(hasher.address(self.id, subject.client))
             }
+            (LimitKey::Several, _) => {
+                let parts: Option<Vec<KeyPart<'_>>> =
+                    self.parts.iter().map(|part| part.of(subject)).collect();
+                Some(hasher.several(self.id, &parts?))
+            }
             (LimitKey::Consumer, None) | (LimitKey::Anonymous, Some(_)) => None,
         }
     }
+}
+
+impl Part {
+    /// What it is of a request. A member that a body does not have is an empty text: whoever leaves
+    /// it out shares a bucket with all who do.
+    fn of<'a>(&self, subject: Subject<'a>) -> Option<KeyPart<'a>> {
+        match self {
+            Self::Address => Some(KeyPart::address(subject.client)),
+            Self::Consumer => subject
+                .principal
+                .map(|principal| KeyPart::Consumer(principal.scheme, principal.user_id.as_str())),
+            Self::Member(name) => {
+                let said = subject.members.iter().find(|(known, _)| known == name);
+                Some(KeyPart::Text(said.map_or("", |(_, value)| value)))
+            }
+        }
+    }
+}
+
+/// The members of a body that limits are keyed by, each once.
+#[must_use]
+pub fn members(limits: &[Limit]) -> Box<[Box<str>]> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    for part in limits.iter().flat_map(Limit::parts) {
+        if let Part::Member(name) = part
+            && !names.contains(name)
+        {
+            names.push(name.clone());
+        }
+    }
+    names.into()
 }
 
 /// Whose request it is.
@@ -111,6 +168,8 @@ pub struct Subject<'a> {
     pub client: IpAddr,
     /// Who asks, once identified.
     pub principal: Option<&'a Principal>,
+    /// Members of its body, by name.
+    pub members: &'a [(Box<str>, String)],
 }
 
 /// The buckets of this process, and how their keys are made.
@@ -125,6 +184,11 @@ impl RateLimits {
     #[must_use]
     pub fn new(buckets_max: usize) -> Self {
         Self { buckets: MemoryBuckets::new(buckets_max), hasher: KeyHasher::new() }
+    }
+
+    /// From now on at most so many buckets.
+    pub fn resize(&self, buckets_max: usize) {
+        self.buckets.resize(buckets_max);
     }
 
     /// Takes one from each bucket that `limits` concern, or from none of them.

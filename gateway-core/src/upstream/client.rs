@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,16 +15,16 @@ use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, Method, Request, Response, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use crate::body::{Body, BodyError, ServiceBody};
+use crate::body::{Body, BodyError, Carry as _, ServiceBody};
 use crate::permit::Permit;
 use crate::upstream::connect::{Connect, Tcp};
-use crate::upstream::failed::{CallFailed, died_unanswered};
-use crate::upstream::target::{Target, TargetSettings};
+use crate::upstream::failed::CallFailed;
+use crate::upstream::http1::{Failed, NotSent};
+use crate::upstream::target::Target;
 use crate::upstream::wire::{Home, Wire};
 
 /// A service's answer.
@@ -60,7 +59,7 @@ struct Pool<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
 /// Makes one request as often as it has to be sent.
 pub type Remake<'a> = &'a (dyn Fn() -> Request<Body> + Send + Sync);
 
-type HeadOf<C> = (Response<Incoming>, Box<Wire<<C as Connect>::Stream>>);
+type HeadOf<C> = (Response<()>, Box<Wire<<C as Connect>::Stream>>);
 
 impl<C: Connect> Client<C> {
     /// A client without connections, which opens them through `connect`.
@@ -131,7 +130,7 @@ impl<C: Connect> Client<C> {
             // Boxed: uploads are rare, and all calls are as large as the largest.
             body => (Box::pin(self.send_streamed(target, head, body, time_left)).await?, 1),
         };
-        let response = answered(response, wire, permit, settings.read_timeout).await;
+        let response = answered(response, wire, permit, settings.read_timeout);
         Ok(Answer { response, attempts })
     }
 
@@ -145,23 +144,23 @@ impl<C: Connect> Client<C> {
         let home = self.home(target);
         let is_idempotent = request.method().is_idempotent();
         // A connection that had died before anything was sent leaves the request whole.
-        while let Some(mut wire) = poll_fn(|context| Poll::Ready(home.take(context))).await {
+        while let Some(mut wire) = home.take() {
             let copy = if remake.is_none() { Replay::of(&request) } else { None };
-            let mut failed = match wire.send(request).await {
+            let NotSent { failed, request: unsent } = match wire.send(request).await {
                 Ok(response) => return Ok(((response, wire), 1)),
-                Err(failed) => failed,
+                Err(not_sent) => *not_sent,
             };
-            if let Some(unsent) = failed.take_message() {
+            if let Some(unsent) = unsent {
                 request = unsent;
                 continue;
             }
-            if !died_unanswered(failed.error()) {
-                return Err(sorted(target, failed.into_error()));
+            if !matches!(failed, Failed::DiedUnanswered) {
+                return Err(CallFailed::of_connection(failed));
             }
             let again = match (copy, remake) {
                 (Some(copy), _) => copy.into(),
                 (None, Some((remake, true))) if is_idempotent => remake_for(target, remake),
-                (None, _) => return Err(sorted(target, failed.into_error())),
+                (None, _) => return Err(CallFailed::of_connection(failed)),
             };
             target.count_replay();
             return Ok((self.send_afresh(target, &home, again).await?, 2));
@@ -178,7 +177,7 @@ impl<C: Connect> Client<C> {
     ) -> Result<HeadOf<C>, CallFailed> {
         let mut wire = self.open(target, home).await?;
         let sent = wire.send(request).await;
-        let response = sent.map_err(|failed| sorted(target, failed.into_error()))?;
+        let response = sent.map_err(|not_sent| CallFailed::of_connection(not_sent.failed))?;
         Ok((response, wire))
     }
 
@@ -199,8 +198,8 @@ impl<C: Connect> Client<C> {
         };
         target.count_connection();
         self.pools.keep_swept();
-        let opened = Wire::open(stream, home, head_size_max(target.settings()), slot).await;
-        opened.map_err(|error| sorted(target, error))
+        let head_size_max = target.settings().head_size_max.max(HEAD_SIZE_MIN);
+        Ok(Wire::new(stream, home, head_size_max, slot))
     }
 
     /// Sends a request whose body is still arriving: it may take its time, and cannot be repeated.
@@ -216,13 +215,11 @@ impl<C: Connect> Client<C> {
         let (end, sent) = oneshot::channel();
         let mut request = Request::from_parts(head, Body::boxed(UntilSent { body, _end: end }));
         let answer = pin!(async {
-            while let Some(mut wire) = poll_fn(|context| Poll::Ready(home.take(context))).await {
-                match wire.send(request).await {
+            while let Some(mut wire) = home.take() {
+                match wire.send(request).await.map_err(|not_sent| *not_sent) {
                     Ok(response) => return Ok((response, wire)),
-                    Err(mut failed) => match failed.take_message() {
-                        Some(unsent) => request = unsent,
-                        None => return Err(sorted(target, failed.into_error())),
-                    },
+                    Err(NotSent { request: Some(unsent), .. }) => request = unsent,
+                    Err(NotSent { failed, .. }) => return Err(CallFailed::of_connection(failed)),
                 }
             }
             self.send_afresh(target, &home, request).await
@@ -310,32 +307,21 @@ fn prepared(target: &Target, request: Request<Body>) -> (Parts, Body) {
 }
 
 /// The answer with its body, which holds permit and connection; one without a body holds nothing.
-async fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    response: Response<Incoming>,
+fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    response: Response<()>,
     wire: Box<Wire<S>>,
     permit: Permit,
     read_timeout: Duration,
 ) -> Response<Body> {
-    if !response.body().is_end_stream() {
-        return response.map(|body| ServiceBody::new(body, wire, permit, read_timeout).into());
+    if wire.is_end() {
+        wire.release();
+        return response.map(|()| Body::empty());
     }
-    let mut wire = Some(wire);
-    poll_fn(|context| {
-        wire.take().into_iter().for_each(|wire| wire.go_home(context));
-        Poll::Ready(())
-    })
-    .await;
-    response.map(|_| Body::empty())
+    response.map(|()| ServiceBody::new(wire, permit, read_timeout).into())
 }
 
-fn sorted(target: &Target, error: hyper::Error) -> CallFailed {
-    CallFailed::from_hyper(error, head_size_max(target.settings()))
-}
-
-/// The HTTP library allows no buffer below this.
-fn head_size_max(settings: &TargetSettings) -> usize {
-    settings.head_size_max.max(8_192)
-}
+/// No service's heads are held to less.
+const HEAD_SIZE_MIN: usize = 8_192;
 
 /// A copy of a request that may be sent a second time.
 struct Replay {

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use crate::priority::Priority;
@@ -73,17 +72,14 @@ pub struct ConcurrencyLimit {
     round: AtomicU64,
     /// How often the limit has fallen.
     falls: AtomicU32,
-    /// Shows the limit.
-    gauge: Gauge,
 }
 
 const ONE_CALL: u64 = 1 << 32;
 
 impl ConcurrencyLimit {
-    /// A limit at its maximum, with nothing in flight; `gauge` shows it.
+    /// A limit at its maximum, with nothing in flight.
     #[must_use]
-    pub fn new(settings: ConcurrencySettings, gauge: Gauge) -> Arc<Self> {
-        gauge.set(i64::from(settings.max));
+    pub fn new(settings: ConcurrencySettings) -> Arc<Self> {
         Arc::new(Self {
             limit: AtomicU32::new(settings.max),
             settings,
@@ -91,7 +87,6 @@ impl ConcurrencyLimit {
             peak: AtomicU32::new(0),
             round: AtomicU64::new(0),
             falls: AtomicU32::new(0),
-            gauge,
         })
     }
 
@@ -160,7 +155,6 @@ impl ConcurrencyLimit {
             self.falls.fetch_add(1, Ordering::Relaxed);
         }
         self.limit.store(adapted, Ordering::Relaxed);
-        self.gauge.set(i64::from(adapted));
     }
 }
 
@@ -245,7 +239,7 @@ mod tests {
     }
 
     fn limit(min: u32, max: u32) -> Arc<ConcurrencyLimit> {
-        ConcurrencyLimit::new(settings(min, max), Gauge::default())
+        ConcurrencyLimit::new(settings(min, max))
     }
 
     /// One round with so many calls in flight, all of which tell the same.

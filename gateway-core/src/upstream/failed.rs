@@ -1,15 +1,13 @@
 //! What can go wrong with a call, and how each is answered.
 
 use std::borrow::Cow;
-use std::error::Error;
-use std::io;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::body::{BodyError, BodyRefused, ReadTimedOut};
 use crate::error::Refusal;
-use crate::upstream::stream::DiedUnanswered;
+use crate::upstream::http1::Failed;
 
 /// A call to a service that brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -51,15 +49,16 @@ pub enum CallFailed {
 }
 
 impl CallFailed {
-    /// Sorts what the HTTP library says. `head_size_max` is what heads were held against.
-    pub(super) fn from_hyper(error: hyper::Error, head_size_max: usize) -> Self {
-        if let Some(refused) = BodyRefused::find(&error) {
-            return Self::BodyRefused(refused);
+    /// Sorts what a connection says.
+    pub(super) fn of_connection(failed: Failed) -> Self {
+        match failed {
+            Failed::HeadTooLarge(size_max) => Self::TooLarge(size_max),
+            Failed::Body(error) => match BodyRefused::find(&*error) {
+                Some(refused) => Self::BodyRefused(refused),
+                None => Self::BodyBroken(error),
+            },
+            broken => Self::Broken(broken.into()),
         }
-        if error.is_parse_too_large() {
-            return Self::TooLarge(head_size_max);
-        }
-        if error.is_user() { Self::BodyBroken(error.into()) } else { Self::Broken(error.into()) }
     }
 
     /// Sorts why a body ended early.
@@ -73,27 +72,6 @@ impl CallFailed {
             Err(error) => Self::Broken(error),
         }
     }
-}
-
-/// Whether a reused connection ended before the first byte of the answer.
-pub(super) fn died_unanswered(error: &hyper::Error) -> bool {
-    cause::<DiedUnanswered>(error).is_some()
-}
-
-/// The first of an error and its causes that is an `E`. An I/O error hides its own cause, not
-/// only what is behind it.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
 }
 
 impl Refusal for CallFailed {

@@ -167,6 +167,12 @@ impl KeySource {
         self.keys.is_loaded()
     }
 
+    /// Whether this is the source of those keys.
+    #[must_use]
+    pub fn fills(&self, keys: &Arc<KeyCell>) -> bool {
+        Arc::ptr_eq(&self.keys, keys)
+    }
+
     /// How long ago the keys in force were last confirmed by their issuer; `None` before the
     /// first time.
     #[must_use]

@@ -231,7 +231,8 @@ impl Targets {
     }
 
     /// All endpoints there are now.
-    pub(super) fn endpoints(&self) -> Vec<Arc<Target>> {
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<Arc<Target>> {
         self.endpoints.load().iter().cloned().collect()
     }
 

@@ -1,39 +1,31 @@
-//! One HTTP/1.1 connection to a service, driven by whoever uses it.
+//! One connection to a service, and where it goes when nobody uses it.
 //!
-//! No task stands behind it: the call that sends a request over it, and then the answer's body,
-//! move its bytes. When the answer has ended it goes home, to be used again. An unused connection
-//! is not watched: one that has died is found out when it is taken out, or at the latest when it
-//! is to send, and then gives the request back.
+//! When an answer has ended its connection goes home, to be used again. An unused connection is not
+//! watched: one that has died is found out when it is to send, and then gives the request back.
 //!
 //! Invariants
 //! - It carries one request at a time, and goes home only when it is ready for the next.
 //! - Whoever drops it hangs up.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::body::{Body, Drive};
+use crate::body::{Body, BodyError, Carry};
+use crate::upstream::http1::{Connection, NotSent};
 use crate::upstream::slots::{Keeper, Slot, Slots};
-use crate::upstream::stream::ServiceStream;
 use crate::upstream::target::TargetSettings;
 
 /// A connection.
 pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    sender: http1::SendRequest<Body>,
-    /// `None` once it is over.
-    connection: Option<http1::Connection<TokioIo<ServiceStream<S>>, Body>>,
+    connection: Connection<S>,
     home: Weak<Home<S>>,
     _slot: Option<Slot>,
 }
@@ -63,20 +55,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last, if one is still good.
-    pub(super) fn take(&self, context: &mut Context<'_>) -> Option<Box<Wire<S>>> {
-        loop {
-            let (since, mut wire) = self.unused().pop()?;
-            // Whoever is older than the last one is too old as well.
-            if since.elapsed() >= self.settings.idle_timeout {
-                self.unused().clear();
-                return None;
-            }
-            // Reads what has come in the meantime: an end, or bytes that nobody asked for.
-            if wire.poll_drive(context).is_pending() && wire.sender.is_ready() {
-                return Some(wire);
-            }
+    /// The connection that was used last.
+    pub(super) fn take(&self) -> Option<Box<Wire<S>>> {
+        let mut unused = self.unused();
+        let (since, wire) = unused.pop()?;
+        // Whoever is older than the last one is too old as well.
+        if since.elapsed() >= self.settings.idle_timeout {
+            unused.clear();
+            return None;
         }
+        Some(wire)
     }
 
     fn put(&self, wire: Box<Wire<S>>) {
@@ -123,18 +111,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> fmt::Debug for Home<S> 
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
-    /// Makes ready for HTTP what has just been opened.
-    pub(super) async fn open(
+    /// What has just been opened.
+    pub(super) fn new(
         stream: S,
         home: &Arc<Home<S>>,
         head_size_max: usize,
         slot: Option<Slot>,
-    ) -> Result<Box<Self>, hyper::Error> {
-        let io = TokioIo::new(ServiceStream::new(stream));
-        let mut builder = http1::Builder::new();
-        let (sender, connection) = builder.max_buf_size(head_size_max).handshake(io).await?;
-        let (connection, home) = (Some(connection), Arc::downgrade(home));
-        Ok(Box::new(Self { sender, connection, home, _slot: slot }))
+    ) -> Box<Self> {
+        let connection = Connection::new(stream, head_size_max);
+        Box::new(Self { connection, home: Arc::downgrade(home), _slot: slot })
     }
 
     /// Sends a request and waits for the head of its answer. A request of which nothing was sent
@@ -142,41 +127,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
     pub(super) async fn send(
         &mut self,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        poll_fn(|context| {
-            // Twice: what the connection brings is there at once. One that is over is dropped
-            // before: that alone gives back a request which it had queued and never sent.
-            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                return Poll::Ready(answer);
-            }
-            let _over = self.poll_drive(context);
-            answer.as_mut().poll(context)
-        })
-        .await
-    }
-
-    /// Home, now that the answer has ended; or hangs up where it is not ready for another.
-    pub(super) fn go_home(mut self: Box<Self>, context: &mut Context<'_>) {
-        let is_good = self.poll_drive(context).is_pending() && self.sender.is_ready();
-        if let (true, Some(home)) = (is_good, self.home.upgrade()) {
-            home.put(self);
-        }
+    ) -> Result<Response<()>, Box<NotSent>> {
+        self.connection.send(request).await
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Drive for Wire<S> {
-    fn poll_drive(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Some(connection) = &mut self.connection
-            && Pin::new(connection).poll(context).is_pending()
-        {
-            return Poll::Pending;
-        }
-        self.connection = None;
-        Poll::Ready(())
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carry for Wire<S> {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.connection.poll_frame(context)
     }
 
-    fn release(self: Box<Self>, context: &mut Context<'_>) {
-        self.go_home(context);
+    fn is_end(&self) -> bool {
+        self.connection.is_end()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.connection.size_hint()
+    }
+
+    /// Home; or hangs up where it is not ready for another request.
+    fn release(self: Box<Self>) {
+        if self.connection.is_ready()
+            && let Some(home) = self.home.upgrade()
+        {
+            home.put(self);
+        }
     }
 }

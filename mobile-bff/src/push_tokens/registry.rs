@@ -1,7 +1,7 @@
 //! The registry in memory: registrations by token, and an index by user.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_core::clock::Timestamp;
 use gateway_core::principal::IdentityText;
@@ -58,12 +58,16 @@ fn masked(token: &str) -> String {
     format!("…{shown}")
 }
 
-/// All registrations.
+/// All registrations, under the limits of one configuration.
 #[derive(Debug)]
 pub struct PushTokens {
     limits: PushTokenLimits,
-    kept: Mutex<Kept>,
+    registrations: Arc<Registrations>,
 }
+
+/// The registrations themselves, whatever the limits: they outlive a configuration.
+#[derive(Debug, Default)]
+pub struct Registrations(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -72,10 +76,10 @@ struct Kept {
 }
 
 impl PushTokens {
-    /// An empty registry.
+    /// These registrations under these limits.
     #[must_use]
-    pub fn new(limits: PushTokenLimits) -> Self {
-        Self { limits, kept: Mutex::default() }
+    pub const fn new(limits: PushTokenLimits, registrations: Arc<Registrations>) -> Self {
+        Self { limits, registrations }
     }
 
     /// Registers an installation's token, or notes that it was seen again. `true`: it is new to
@@ -119,7 +123,7 @@ impl PushTokens {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registrations.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,7 +182,7 @@ mod tests {
     }
 
     fn registry(per_user_max: usize, total_max: usize) -> PushTokens {
-        PushTokens::new(PushTokenLimits { per_user_max, total_max })
+        PushTokens::new(PushTokenLimits { per_user_max, total_max }, Arc::default())
     }
 
     fn installation(token: &str, id: &str, second: u64) -> Registration {

@@ -1,7 +1,7 @@
 //! The registry in memory: endpoints by partner.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -48,18 +48,22 @@ impl WebhookEndpoint {
     }
 }
 
-/// All endpoints.
+/// All endpoints, under the limits of one configuration.
 #[derive(Debug)]
 pub struct WebhookEndpoints {
     limits: WebhookEndpointLimits,
-    by_partner: Mutex<HashMap<IdentityText, Vec<WebhookEndpoint>>>,
+    registered: Arc<Registered>,
 }
 
+/// The endpoints by partner, whatever the limits: they outlive a configuration.
+#[derive(Debug, Default)]
+pub struct Registered(Mutex<HashMap<IdentityText, Vec<WebhookEndpoint>>>);
+
 impl WebhookEndpoints {
-    /// An empty registry.
+    /// These endpoints under these limits.
     #[must_use]
-    pub fn new(limits: WebhookEndpointLimits) -> Self {
-        Self { limits, by_partner: Mutex::default() }
+    pub const fn new(limits: WebhookEndpointLimits, registered: Arc<Registered>) -> Self {
+        Self { limits, registered }
     }
 
     /// Adds an endpoint and returns it with its secret, which nobody will see again.
@@ -115,7 +119,7 @@ impl WebhookEndpoints {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IdentityText, Vec<WebhookEndpoint>>> {
-        self.by_partner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registered.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_partner_never_finds_lists_or_deletes_anothers_endpoint() {
-        let registry = WebhookEndpoints::new(WebhookEndpointLimits::default());
+        let registry = WebhookEndpoints::new(WebhookEndpointLimits::default(), Arc::default());
         let (endpoint, _) = create(&registry, "acme").expect("room");
         assert!(registry.find(&partner("globex"), &endpoint.id).is_none());
         assert!(registry.of(&partner("globex")).is_empty());
@@ -150,7 +154,8 @@ mod tests {
 
     #[test]
     fn one_endpoint_too_many_is_refused_for_that_partner_alone() {
-        let registry = WebhookEndpoints::new(WebhookEndpointLimits { per_partner_max: 1 });
+        let registry =
+            WebhookEndpoints::new(WebhookEndpointLimits { per_partner_max: 1 }, Arc::default());
         assert!(create(&registry, "acme").is_some());
         assert!(create(&registry, "acme").is_none());
         assert!(create(&registry, "globex").is_some());
@@ -158,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_in_the_answer_of_its_making_and_nowhere_else() {
-        let registry = WebhookEndpoints::new(WebhookEndpointLimits::default());
+        let registry = WebhookEndpoints::new(WebhookEndpointLimits::default(), Arc::default());
         let (endpoint, secret) = create(&registry, "acme").expect("room");
         let bare = secret.strip_prefix("whsec_").expect("the prefix of a symmetric secret");
         assert_eq!(BASE64_STANDARD.decode(bare).expect("base64").len(), SECRET_SIZE);

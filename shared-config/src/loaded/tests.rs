@@ -7,6 +7,7 @@ use super::*;
 use crate::testing::{Files, GATEWAY, PLATFORM};
 
 mod any_input;
+mod changes;
 mod layers;
 mod mistakes;
 mod results;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::gate::{Decide, Maintenance};
 use super::{BodyRule, Priority, Scheme};
 use crate::layers::places::Places;
 use crate::units::{ByteSize, Duration};
@@ -237,6 +238,12 @@ pub struct View {
     pub scheme: Option<Scheme>,
     /// Why callers need not prove who they are.
     pub public: Option<String>,
+    /// What must hold of the caller, beside what the policy requires.
+    pub require: Option<String>,
+    /// The service that decides whether a request may go on.
+    pub decide: Option<Decide>,
+    /// Whether the view is closed for now.
+    pub maintenance: Option<Maintenance>,
     /// Why no limit applies, not even the inherited ones.
     pub unlimited: Option<String>,
     /// Limits, added to the inherited ones.

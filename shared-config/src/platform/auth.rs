@@ -22,6 +22,8 @@ pub enum Scheme {
     Jwt,
     /// An API key, by `[auth.api_key]`.
     ApiKey,
+    /// The certificate of the client's TLS connection, by `[auth.client_certificate]`.
+    ClientCertificate,
 }
 
 impl Scheme {
@@ -32,6 +34,7 @@ impl Scheme {
             Self::Session => "session",
             Self::Jwt => "jwt",
             Self::ApiKey => "api_key",
+            Self::ClientCertificate => "client_certificate",
         }
     }
 }
@@ -46,6 +49,8 @@ pub struct Auth {
     pub jwt: Option<JwtAuth>,
     /// API keys.
     pub api_key: Option<ApiKeyAuth>,
+    /// Certificates of clients.
+    pub client_certificate: Option<ClientCertificateAuth>,
 }
 
 impl Auth {
@@ -56,6 +61,7 @@ impl Auth {
             Scheme::Session => self.session.is_some(),
             Scheme::Jwt => self.jwt.is_some(),
             Scheme::ApiKey => self.api_key.is_some(),
+            Scheme::ClientCertificate => self.client_certificate.is_some(),
         }
     }
 }
@@ -201,6 +207,39 @@ pub struct ApiKeyAuth {
     pub prefix: String,
     /// The secret under which keys are stored as HMAC-SHA-256.
     pub pepper: Secret,
+}
+
+/// `[auth.client_certificate]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificateAuth {
+    /// Which name in the certificate is the user's.
+    #[serde(default)]
+    pub user_id: CertificateName,
+    /// What the name must begin with, and the user's name does not: `spiffe://example.com/`.
+    #[serde(default)]
+    pub prefix: String,
+    /// The role of whoever shows a certificate.
+    #[schemars(length(min = 1))]
+    pub role: Option<String>,
+    /// Their tier; `identity.default_tier` unless set.
+    #[schemars(length(min = 1))]
+    pub tier: Option<String>,
+}
+
+/// A kind of name that certificates have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateName {
+    /// The subject alternative name that is a URI, such as a SPIFFE id.
+    #[default]
+    Uri,
+    /// The subject alternative name that is a host.
+    Dns,
+    /// The subject alternative name that is a mail address.
+    Email,
+    /// The subject's common name, for older authorities.
+    CommonName,
 }
 
 /// One text, or a list of them.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+use super::gate::{Decide, Maintenance};
 use super::{RetryBudget, RetryDefaults};
 use crate::units::{Duration, Rate};
 
@@ -21,6 +22,14 @@ pub struct Policy {
     pub retry: RetryDefaults,
     /// What retries may add to each service's load.
     pub retry_budget: RetryBudget,
+    /// What must hold of every identified caller.
+    pub require: Option<String>,
+    /// The service that decides whether requests may go on.
+    pub decide: Option<Decide>,
+    /// Whether everything is closed for now.
+    pub maintenance: Option<Maintenance>,
+    /// Hosts that redirects may lead to, beside the gateway's own.
+    pub redirect_hosts: Vec<String>,
 }
 
 /// `[rate_limit]`: bounds of all limits together.
@@ -37,7 +46,7 @@ pub struct RateLimit {
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// Whose bucket a request takes from.
-    pub key: LimitKey,
+    pub key: LimitKeys,
     /// How often, for everybody or by tier.
     pub rate: LimitRate,
     /// Requests that may come at once; absent: as many as the rate allows in its period.
@@ -46,6 +55,57 @@ pub struct Limit {
     /// Whether routes share the bucket.
     #[serde(default)]
     pub scope: LimitScope,
+}
+
+/// Whose bucket a limit takes from: one thing, or several that make one bucket together.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum LimitKeys {
+    /// `"consumer"`
+    One(LimitKey),
+    /// `["address", "body.email"]`
+    Several(Vec<LimitKeyPart>),
+}
+
+impl JsonSchema for LimitKeys {
+    fn schema_name() -> Cow<'static, str> {
+        "LimitKeys".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "array"],
+            "minItems": 1,
+            "items": { "type": "string" },
+        })
+    }
+}
+
+/// One of several things that make a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum LimitKeyPart {
+    /// `address`
+    Address,
+    /// `consumer`
+    Consumer,
+    /// `body.email`: a member of the request's JSON body.
+    Body(String),
+}
+
+impl TryFrom<String> for LimitKeyPart {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        match text.as_str() {
+            "address" => Ok(Self::Address),
+            "consumer" => Ok(Self::Consumer),
+            other => match other.strip_prefix("body.").filter(|name| !name.is_empty()) {
+                Some(name) => Ok(Self::Body(name.to_owned())),
+                None => Err("must be address, consumer, or body. and a member's name"),
+            },
+        }
+    }
 }
 
 /// Whose bucket a limit takes from.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::exposure::is_exposed;
-use super::{Priority, Scheme};
+use super::{PlainListener, Priority, ProxyProtocol, Scheme, Tls};
 use crate::Secret;
 use crate::units::{ByteSize, Duration, Network};
 
@@ -63,17 +63,43 @@ pub struct Server {
     /// Longest request target.
     pub target_size_max: ByteSize,
     /// Most header fields of a request.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 5_000))]
     pub header_count_max: usize,
     /// Longest request body, unless a service or route says otherwise.
     pub body_size_max: ByteSize,
-    /// Time that requests in flight get to finish after SIGTERM.
+    /// Time between not being ready and accepting no more connections, after SIGTERM.
+    pub drain_delay: Option<Duration>,
+    /// Time that requests in flight get to finish after that.
     pub drain_timeout: Duration,
     /// Networks of proxies whose word about the client is believed.
     pub trusted_proxies: Vec<Network>,
     /// How far a core may be behind; above this, requests are refused, those of the lowest
     /// priority first. Absent: it is not measured.
     pub lag_max: Option<Duration>,
+    /// What holds for HTTP/2 alone.
+    pub http2: Http2,
+    /// Load balancers that say in front of a connection whose it is.
+    pub proxy_protocol: ProxyProtocol,
+    /// Encryption; without this section the listener speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// The plain listener beside one with TLS.
+    pub redirect: Option<PlainListener>,
+    /// Networks of the clients that may call; empty: all may.
+    pub allow: Vec<Network>,
+    /// Networks of clients that may not, whatever `allow` says.
+    pub deny: Vec<Network>,
+}
+
+/// `[server.http2]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http2 {
+    /// Requests in flight on one connection.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub streams_max: u32,
+    /// Frames that carry nothing, at once.
+    #[schemars(range(min = 100))]
+    pub control_frames_max: u32,
 }
 
 /// `[admin]`

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::gate::{BodySchema, Canary, Decide, Maintenance, Redirect, Respond};
 use super::{Priority, Retry, Scheme};
 use crate::units::{ByteSize, Duration};
 
-/// `[routes.*]`: exactly one of `service` and `local` says what answers.
+/// `[routes.*]`: exactly one of `service`, `local`, `respond` and `redirect` says what answers.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
@@ -19,6 +20,10 @@ pub struct Route {
     pub service: Option<String>,
     /// The gateway's own endpoint that answers.
     pub local: Option<String>,
+    /// The constant that answers.
+    pub respond: Option<Respond>,
+    /// The other place that answers.
+    pub redirect: Option<Redirect>,
     /// The path at the service, where it differs.
     pub rewrite: Option<String>,
     /// How callers prove who they are.
@@ -28,6 +33,16 @@ pub struct Route {
     /// Scopes that a token or key must have, all of them.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// What must hold of the caller, beside what the service and the policy require.
+    pub require: Option<String>,
+    /// The service that decides whether a request may go on.
+    pub decide: Option<Decide>,
+    /// Whether the route is closed for now.
+    pub maintenance: Option<Maintenance>,
+    /// The service that some of the requests go to.
+    pub canary: Option<Canary>,
+    /// What the body must be.
+    pub body_schema: Option<BodySchema>,
     /// Why no limit applies, not even the inherited ones.
     pub unlimited: Option<String>,
     /// Limits, added to the inherited ones.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::gate::{Canary, Decide, Maintenance};
 use super::targets::{
     Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
 };
@@ -78,6 +79,14 @@ pub struct Service {
     pub assertion_key: Option<Secret>,
     /// How callers of its routes prove who they are.
     pub scheme: Option<Scheme>,
+    /// What must hold of callers of its routes, beside what the policy requires.
+    pub require: Option<String>,
+    /// The service that decides whether requests to its routes may go on.
+    pub decide: Option<Decide>,
+    /// Whether its routes are closed for now.
+    pub maintenance: Option<Maintenance>,
+    /// The service that some of its routes' requests go to.
+    pub canary: Option<Canary>,
     /// Limits of its routes, added to the inherited ones.
     #[serde(default)]
     pub limits: Vec<String>,

@@ -58,6 +58,21 @@ impl<'a> Node<'a> {
         self.text()?.parse().ok()
     }
 
+    /// What stands here.
+    pub(super) const fn value(&self) -> Option<&'a Value> {
+        self.value
+    }
+
+    /// The whole number below this place with that key.
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        self.value?.get(key)?.as_u64()
+    }
+
+    /// The whole number that stands here.
+    pub(super) fn integer(&self) -> Option<u64> {
+        self.value.and_then(Value::as_u64)
+    }
+
     /// Whether `true` stands here.
     pub(super) fn is_true(&self) -> bool {
         self.value == Some(&Value::Bool(true))

@@ -1,6 +1,6 @@
 //! Rules of routes and views: what answers, who may call, how often.
 
-use super::{Node, Report};
+use super::{Node, Report, gate};
 use crate::platform::exposure;
 
 pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
@@ -23,21 +23,15 @@ pub(super) fn offered<'a>(root: &Node<'a>) -> Vec<(&'a str, Node<'a>)> {
     let patterns: Vec<&str> =
         root.find(["gateway", "expose"]).texts().map(|(pattern, _)| pattern).collect();
     let is_offered = |name: &str, route: &Node<'_>| {
-        route.get("local").is_written() || exposure::is_exposed(patterns.iter().copied(), name)
+        gate::answers_itself(route) || exposure::is_exposed(patterns.iter().copied(), name)
     };
     root.get("routes").entries().filter(|(name, route)| is_offered(name, route)).collect()
 }
 
 /// A service or the gateway itself.
 fn answerer(root: &Node<'_>, route: &Node<'_>, report: &mut Report<'_>) {
-    let (service, local) = (route.get("service"), route.get("local"));
-    match (service.is_written(), local.is_written()) {
-        (true, true) => report.add(&local, "stands beside `service`; a route has one of the two"),
-        (false, false) if route.is_table() => {
-            report.add(route, "must say what answers: `service` or `local`");
-        }
-        _ => {}
-    }
+    gate::answerer(route, report);
+    let service = route.get("service");
     if let Some(name) = service.text() {
         report.require_known(&service, name, &root.get("services"), "service");
     }
@@ -55,6 +49,9 @@ fn aggregate(root: &Node<'_>, name: &str, view: &Node<'_>, report: &mut Report<'
 
 /// Nobody forgets who may call and how often: without a scheme or a limit, a route says why.
 fn protection(root: &Node<'_>, route: &Node<'_>, report: &mut Report<'_>) {
+    if gate::is_constant(route) {
+        return;
+    }
     let service = route.get("service").text().map(|name| root.find(["services", name]));
     let inherits = |key| service.as_ref().is_some_and(|service| service.get(key).is_written());
     let has_scheme = inherits("scheme") || root.find(["gateway", "scheme"]).is_written();
@@ -87,7 +84,7 @@ fn exemption(
 fn exposed(root: &Node<'_>, report: &mut Report<'_>) {
     let routes = root.get("routes");
     let to_services = || {
-        let routes = routes.entries().filter(|(_, route)| !route.get("local").is_written());
+        let routes = routes.entries().filter(|(_, route)| !gate::answers_itself(route));
         routes.map(|(name, _)| name)
     };
     for (entry, node) in root.find(["gateway", "expose"]).texts() {

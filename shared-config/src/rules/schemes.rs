@@ -53,7 +53,8 @@ fn schemes<'a>(root: &Node<'a>) -> Vec<Node<'a>> {
 }
 
 fn require_section(root: &Node<'_>, scheme: &Node<'_>, report: &mut Report<'_>) {
-    let Some(name @ ("session" | "jwt" | "api_key")) = scheme.text() else { return };
+    let known = ["session", "jwt", "api_key", "client_certificate"];
+    let Some(name) = scheme.text().filter(|name| known.contains(name)) else { return };
     if !root.find(["auth", name]).is_written() {
         report.add(scheme, format!("needs the section [auth.{name}]"));
     }

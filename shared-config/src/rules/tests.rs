@@ -80,7 +80,7 @@ fn a_route_is_answered_by_a_service_or_by_the_gateway() {
     check(
         "[routes.a]\nmatch = \"GET /a\"",
         "",
-        &["routes.a: must say what answers: `service` or `local`"],
+        &["routes.a: must say what answers: `service`, `local`, `respond` or `redirect`"],
     );
     check(
         "[routes.a]\nmatch = \"GET /a\"\nservice = \"links\"\nlocal = \"a\"",
@@ -420,6 +420,53 @@ fn the_admin_listener_is_on_loopback_or_needs_a_token() {
     assert_eq!(Files::new(PLATFORM, &with_token).variable("T", "t").mistakes(&[]), "none");
 }
 
+/// A listener with TLS; `more` stands in its section. The certificate's file is this test's own
+/// configuration: what it says does not matter here.
+fn tls(more: &str) -> String {
+    format!(
+        "[server.tls]\n{more}\n[[server.tls.certificates]]\ncertificate = \"gw.toml\"\n\
+         key = {{ file = \"gw.toml\" }}\n"
+    )
+}
+
+#[test]
+fn certificates_of_clients_need_authorities_and_authorities_need_clients() {
+    let asked = "client_certificates = \"optional\"\n";
+    let authorities = "client_ca = \"gw.toml\"\n";
+    let scheme = "[auth.client_certificate]\n";
+    check("", &tls(&format!("{asked}{authorities}")), &[]);
+    let reason = "server.tls.client_certificates: needs `client_ca`: who issues the certificates of \
+                  clients";
+    check("", &tls(asked), &[reason]);
+    let reason = "server.tls.client_ca: is of no use while `client_certificates` is \"off\"; say \
+                  \"optional\" or \"required\"";
+    check("", &tls(authorities), &[reason]);
+    let reason = "auth.client_certificate: needs `server.tls.client_certificates`, \"optional\" or \
+                  \"required\"";
+    check("", &format!("{}{scheme}", tls("")), &[reason]);
+    check("", scheme, &[reason]);
+    check("", &format!("{}{scheme}", tls(&format!("{asked}{authorities}"))), &[]);
+}
+
+#[test]
+fn the_plain_listener_has_its_own_address_and_one_way_to_answer_challenges() {
+    let redirect = |more: &str| format!("[server.redirect]\nlisten = \"127.0.0.1:80\"\n{more}");
+    check("", &redirect("acme_directory = \"/var/lib/acme\""), &[]);
+    check("", &redirect("acme_url = \"http://127.0.0.1:8402\""), &[]);
+    let both = "acme_directory = \"/a\"\nacme_url = \"http://127.0.0.1:8402\"";
+    let reason = "server.redirect.acme_url: stands beside `acme_directory`; one of the two answers \
+                  challenges";
+    check("", &redirect(both), &[reason]);
+    let reason = "server.redirect.acme_url: must be a http:// or https:// URL";
+    check("", &redirect("acme_url = \"127.0.0.1:8402\""), &[reason]);
+    for other in ["server", "admin"] {
+        let listens = format!("[{other}]\nlisten = \"127.0.0.1:80\"\n{}", redirect(""));
+        let reason =
+            format!("server.redirect.listen: is `{other}.listen` too; each listener needs its own");
+        check("", &listens, &[&reason]);
+    }
+}
+
 #[test]
 fn the_two_listeners_have_one_address_each() {
     let reason = "admin.listen: is `server.listen` too; operators and clients need one each";
@@ -448,5 +495,136 @@ fn a_prefix_is_the_beginning_of_a_path() {
         let gateway = GATEWAY.replace("name = \"gw\"", &format!("prefix = \"{prefix}\""));
         let found = Files::new(PLATFORM, &gateway).mistakes(&[]);
         assert_eq!(found == "none", is_right, "{prefix}: {found}");
+    }
+}
+
+/// A route that is otherwise right with `more`; expects this mistake, whatever follows from it.
+#[track_caller]
+fn check_route(more: &str, expected: &str) {
+    let platform = format!("{PLATFORM}[routes.a]\nmatch = \"GET /a\"\n{more}");
+    let found = Files::new(&platform, GATEWAY).load(&[]).expect_err(more);
+    let found: Vec<String> =
+        found.iter().map(|mistake| format!("{}: {}", mistake.key(), mistake.reason())).collect();
+    let expected = format!("routes.a{expected}");
+    assert!(found.contains(&expected), "{more}:\n{found:#?}");
+}
+
+#[test]
+fn a_constant_is_public_and_says_nothing_that_is_never_used() {
+    let public = |more: &str| format!("public = \"p\"\n{more}");
+    let respond = "respond = { body = \"x\" }\n";
+    check_route(
+        &public("respond = {}\nlocal = \"x\""),
+        ".respond: stands beside `local`; a route has one of the two",
+    );
+    check_route(
+        respond,
+        ": has `respond`, which is answered before anybody is identified, and no `public = \
+         \"reason\"`",
+    );
+    check_route(
+        &public(&format!("{respond}limits = [\"consumer\"]")),
+        ".limits: is never used beside `respond`, which is answered at once",
+    );
+    check_route(
+        &public("respond = { status = 204, body = \"x\" }"),
+        ".respond.body: must be absent: answers of this status have no body",
+    );
+    check_route(&public("respond = { status = 199 }"), ".respond.status: must be at least 200");
+    check_route(
+        &public("redirect = { to = \"/b\", status = 300 }"),
+        ".redirect.status: must be 301, 302, 303, 307 or 308",
+    );
+}
+
+#[test]
+fn what_is_decided_at_the_gate_holds_together() {
+    let service = |more: &str, expected: &str| {
+        check_route(&format!("service = \"links\"\n{more}"), expected);
+    };
+    service(
+        "public = \"p\"\nlimits = [\"consumer\"]\nrequire = \"role == 'a'\"",
+        ".require: stands beside `public`: nobody is identified, so nobody could pass",
+    );
+    let must_read = ".decide.call: must read \"POST service:/path\"";
+    service("decide = { call = \"GET links:/d\" }", must_read);
+    service("decide = { call = \"POST links\" }", must_read);
+    service("decide = { call = \"POST lnks:/d\" }", ".decide.call: names no service");
+    service(
+        "canary = { service = \"links\", percent = 5 }",
+        ".canary.service: is the service that all the others go to",
+    );
+    service("canary = { service = \"x\", percent = 5 }", ".canary.service: names no service");
+    service(
+        "canary = { service = \"x\", percent = 0 }",
+        ".canary: sends nobody anywhere: set `percent`, `header` or both",
+    );
+    service("canary = { service = \"x\", percent = 101 }", ".canary.percent: must be at most 100");
+    service(
+        "body_schema = { file = \"a.json\", openapi = \"b.json\" }",
+        ".body_schema: must have `openapi` and `operation` together, or neither",
+    );
+    service("body_schema = {}", ".body_schema: must have one of `file`, `schema` and `openapi`");
+    service("maintenance = {}", ".maintenance.retry_after: is missing");
+}
+
+#[test]
+fn a_bucket_of_several_things_is_made_of_known_ones() {
+    let limit = |text: &str| format!("[limits.x]\nkey = {text}\n");
+    let one = "rate = \"1/s\"";
+    check(&format!("{}{one}", limit("[\"address\", \"body.email\"]")), "", &[]);
+    let reason = "must be \"address\", \"consumer\" or \"body.\" and a member's name";
+    for part in ["anonymous", "body.", "header.x"] {
+        let written = format!("{}{one}", limit(&format!("[\"address\", \"{part}\"]")));
+        check(&written, "", &[&format!("limits.x.key[1]: {reason}")]);
+    }
+    check(&format!("{}{one}", limit("[]")), "", &["limits.x.key: must not be empty"]);
+    let by_tier = "rate = { free = \"1/s\" }";
+    let reason = "limits.x.rate: must be one rate: only a limit with `key = \"consumer\"` knows \
+                  the tier";
+    check(&format!("{}{by_tier}", limit("[\"address\"]")), "", &[reason]);
+    check(&format!("{}{by_tier}", limit("[\"consumer\", \"body.x\"]")), "", &[]);
+}
+
+#[test]
+fn constants_need_neither_scheme_nor_limit_nor_exposing() {
+    let platform = PLATFORM.replace("limits = [\"consumer\"]", "");
+    let platform = platform.replace("[routes.links-get]", "[routes.links-get]\nunlimited = \"u\"");
+    let platform = platform.replace("[routes.links-get]", "[routes.links-get]\npublic = \"p\"");
+    let gateway = GATEWAY.replace("scheme = \"session\"\n", "");
+    let constant = "[routes.robots]\nmatch = \"GET /robots.txt\"\npublic = \"for robots\"\n\
+                    respond = { body = \"User-agent: *\" }\n";
+    let files = Files::new(&format!("{platform}{constant}"), &gateway);
+    assert_eq!(files.mistakes(&[]), "none");
+}
+
+#[test]
+fn a_collector_has_a_whole_url_and_batches_that_fit_into_the_queue() {
+    let shape = "traces.endpoint: must be the whole URL of a collector, such as \
+                 \"http://127.0.0.1:4318/v1/traces\"";
+    let with = |line: &str| format!("[traces]\n{line}");
+    check("", &with("endpoint = \"https://otlp.example.com/v1/traces\""), &[]);
+    check("", &with("endpoint = \"collector:4318\""), &[shape]);
+    check(
+        "",
+        &with("endpoint = \"https://user:hunter2@otlp.example.com\""),
+        &["traces.endpoint: must not hold a user name or password"],
+    );
+    check("", &with("queue_max = 8\nbatch_max = 8"), &[]);
+    let reason = "traces.batch_max: is above `traces.queue_max`: no batch would ever be full";
+    check("", &with("queue_max = 7\nbatch_max = 8"), &[reason]);
+    check("", &with("interval = \"0s\""), &["traces.interval: must be longer than nothing"]);
+    check("", &with("timeout = \"0s\""), &["traces.timeout: must be longer than nothing"]);
+}
+
+#[test]
+fn the_share_of_recorded_requests_is_from_none_to_all() {
+    for (ratio, is_right) in
+        [("0", true), ("0.5", true), ("1", true), ("1.1", false), ("-1", false)]
+    {
+        let gateway = format!("{GATEWAY}[traces]\nratio = {ratio}\n");
+        let found = Files::new(PLATFORM, &gateway).mistakes(&[]);
+        assert_eq!(found == "none", is_right, "{ratio}: {found}");
+        assert_eq!(found.contains("traces.ratio"), !is_right, "{ratio}: {found}");
     }
 }

@@ -1,8 +1,6 @@
 //! Reading what the references stand for.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
 
 use serde_json::Value;
 
@@ -45,6 +43,19 @@ pub(crate) fn resolve(
     secrets
 }
 
+/// The files that the secrets of a configuration stand in, as it names them.
+pub(crate) fn files(merged: &Merged) -> Vec<String> {
+    let mut files = Vec::new();
+    schema::walk(&merged.value, &merged.schema, &mut Vec::new(), &mut |value, schema, _| {
+        if let (true, Some(Reference::File(name))) =
+            (schema::is_secret(schema), Reference::of(value))
+        {
+            files.push(name.to_owned());
+        }
+    });
+    files
+}
+
 /// Where a secret stands.
 enum Reference<'a> {
     Variable(&'a str),
@@ -79,27 +90,7 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// A file's text without the line break that editors end it with. A relative path starts at the
-/// configuration's directory.
-fn read_file(sources: &Sources, name: &str) -> Result<String, String> {
-    let path = sources.directory.as_deref().unwrap_or_else(|| "".as_ref()).join(name);
-    let mut text = String::new();
-    let read =
-        File::open(path).and_then(|file| file.take(FILE_SIZE_MAX + 1).read_to_string(&mut text));
-    match read.map_err(|error| (error.kind(), error)) {
-        Ok(length) if length as u64 > FILE_SIZE_MAX => {
-            return Err(format!("is longer than {FILE_SIZE_MAX} bytes"));
-        }
-        Ok(_) => {}
-        Err((io::ErrorKind::NotFound, _)) => return Err("does not exist".to_owned()),
-        Err((io::ErrorKind::InvalidData, _)) => return Err("is not UTF-8".to_owned()),
-        Err((_, error)) => return Err(format!("cannot be read: {error}")),
-    }
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
-    Ok(text)
+/// A file's text, as it stands in for a secret.
+pub(crate) fn read_file(sources: &Sources, name: &str) -> Result<String, String> {
+    sources.read_text(name, FILE_SIZE_MAX)
 }

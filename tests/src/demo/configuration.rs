@@ -11,6 +11,7 @@ use gateway_core::auth::api_key::{ApiKey, Environment, KeyPrefix, Pepper};
 use rand::RngExt as _;
 
 use super::layout::{DemoGateway, Layout};
+use crate::authority::Authority;
 use crate::platform::Service;
 use crate::verify::repository;
 
@@ -27,10 +28,19 @@ pub(super) struct Configuration {
     pub(super) environment: BTreeMap<String, String>,
     /// The partners' keys by tier.
     pub(super) keys: BTreeMap<&'static str, String>,
+    /// The file with the certificate of the authority that the gateways' are of, if they speak TLS.
+    pub(super) authority: Option<PathBuf>,
 }
 
+/// The variable with the key of the gateways' certificate.
+const TLS_KEY: &str = "DEMO_TLS_KEY";
+
+/// One certificate for all three.
+const TLS: &str = "\n[[server.tls.certificates]]\ncertificate = \"server.pem\"\n\
+                   key = { env = \"DEMO_TLS_KEY\" }\n";
+
 impl Configuration {
-    pub(super) fn write(layout: &Layout) -> Result<Self> {
+    pub(super) fn write(layout: &Layout, is_tls: bool) -> Result<Self> {
         let directory = repository().join(format!("target/demo/{}", layout.port(DemoGateway::Web)));
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
@@ -42,19 +52,39 @@ impl Configuration {
         }
         let pepper = Pepper::build(pepper.as_bytes())?;
         let (keys, records) = issue(&pepper, &KeyPrefix::parse("plk")?);
-        for file in ["platform.toml", "web-bff.toml", "mobile-bff.toml", "partner-gateway.toml"] {
-            copy(&repository().join("config").join(file), &directory.join(file))?;
-        }
-        for gateway in DemoGateway::ALL {
+        let config = repository().join("config");
+        copy(&config.join("platform.toml"), &directory.join("platform.toml"))?;
+        let authority = if is_tls { Some(issue_tls(&directory, &mut environment)?) } else { None };
+        for &gateway in layout.gateways() {
+            let own = directory.join(format!("{}.toml", gateway.name()));
+            copy(&config.join(gateway.file()), &own)?;
             let mut layer = layer(*layout, gateway);
             if gateway == DemoGateway::Partner {
                 layer.push_str(&records);
             }
+            if is_tls {
+                layer.push_str(TLS);
+            }
             let file = directory.join(format!("{}.demo.toml", gateway.name()));
             fs::write(&file, layer).with_context(|| format!("cannot write {}", file.display()))?;
         }
-        Ok(Self { directory, environment, keys })
+        Ok(Self { directory, environment, keys, authority })
     }
+}
+
+/// Makes an authority and a certificate of it. Only certificates are written: the authority's key
+/// is forgotten here, the other goes to the gateways.
+fn issue_tls(directory: &Path, environment: &mut BTreeMap<String, String>) -> Result<PathBuf> {
+    let authority = Authority::new("throw-away authority of a demo")?;
+    let issued = authority.issue_server(&["localhost", "127.0.0.1", "::1"])?;
+    environment.insert(TLS_KEY.to_owned(), issued.key);
+    let file = directory.join("ca.pem");
+    for (file, text) in
+        [(&file, &authority.pem), (&directory.join("server.pem"), &issued.certificate)]
+    {
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(file)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -71,7 +101,7 @@ fn layer(layout: Layout, gateway: DemoGateway) -> String {
         let (name, url) = (service.name(), layout.service_url(service));
         let _ = write!(text, "\n[services.{name}]\nurl = \"{url}\"\n");
     }
-    if gateway == DemoGateway::Mobile {
+    if gateway.takes_tokens() {
         let url = layout.service_url(Service::User);
         let _ = write!(
             text,

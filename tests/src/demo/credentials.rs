@@ -29,7 +29,12 @@ pub(super) struct Tokens {
 
 impl Credentials {
     pub(super) async fn obtain(layout: &Layout, configuration: &Configuration) -> Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let mut client = reqwest::Client::builder().no_proxy();
+        if let Some(file) = &configuration.authority {
+            let authority = reqwest::Certificate::from_pem(&std::fs::read(file)?)?;
+            client = client.tls_certs_only([authority]);
+        }
+        let client = client.build()?;
         let url = format!("{}/auth/login", layout.url(DemoGateway::Mobile));
         let body = json!({ "email": DEMO_EMAIL, "password": DEMO_PASSWORD }).to_string();
         let answer =

@@ -1,6 +1,7 @@
 //! What is printed once all is ready: credentials, and a `curl` line for each thing worth trying.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,7 @@ use super::layout::{DemoGateway, Layout};
 use crate::platform::Service;
 
 /// One line of JSON for scripts.
-pub(super) fn print_json(layout: &Layout, credentials: &Credentials) {
+pub(super) fn print_json(layout: &Layout, credentials: &Credentials, authority: Option<&Path>) {
     let urls = |gateway| (layout.url(gateway), layout.admin_url(gateway));
     let (web, web_admin) = urls(DemoGateway::Web);
     let (mobile, mobile_admin) = urls(DemoGateway::Mobile);
@@ -19,7 +20,7 @@ pub(super) fn print_json(layout: &Layout, credentials: &Credentials) {
         .map(|&service| (service.name().to_owned(), layout.service_url(service).into()))
         .collect();
     let tokens = credentials.tokens.as_ref();
-    let line = json!({
+    let mut line = json!({
         "web": {
             "url": web, "admin": web_admin,
             "email": credentials.email, "password": credentials.password,
@@ -31,12 +32,22 @@ pub(super) fn print_json(layout: &Layout, credentials: &Credentials) {
         },
         "partner": { "url": partner, "admin": partner_admin, "keys": credentials.keys },
         "services": services,
+        "authority": authority,
     });
+    if layout.gateways().contains(&DemoGateway::Edge) {
+        let (url, admin) = urls(DemoGateway::Edge);
+        line["edge"] = json!({ "url": url, "admin": admin });
+    }
     println!("{line}");
 }
 
 /// The same for people.
-pub(super) fn print(layout: &Layout, credentials: &Credentials, without: &[String]) {
+pub(super) fn print(
+    layout: &Layout,
+    credentials: &Credentials,
+    authority: Option<&Path>,
+    without: &[String],
+) {
     let mut page = String::from("\nThe platform runs. Everything is on this machine only.\n");
     if !without.is_empty() {
         let _ = writeln!(page, "Left out: {}.", without.join(", "));
@@ -47,14 +58,24 @@ pub(super) fn print(layout: &Layout, credentials: &Credentials, without: &[Strin
         layout.url(DemoGateway::Web)
     );
     variables(&mut page, layout, credentials);
-    for (heading, lines) in sections() {
-        let _ = write!(page, "\n# {heading}\n");
-        for (words, line) in lines {
-            let _ = write!(page, "# {words}\n{line}\n");
-        }
+    if let Some(authority) = authority {
+        let _ = writeln!(page, "CA='{}'", authority.display());
+        section(&mut page, "TLS: what --cacert says once, the first line says for all", TLS);
+    }
+    let edge = ("The other pattern: one gateway for all consumers", EDGE);
+    let has_edge = layout.gateways().contains(&DemoGateway::Edge);
+    for (heading, lines) in sections().into_iter().chain(has_edge.then_some(edge)) {
+        section(&mut page, heading, lines);
     }
     let _ = write!(page, "\n{WITHOUT}\nCtrl-C stops everything.\n");
     println!("{page}");
+}
+
+fn section(page: &mut String, heading: &str, lines: Lines) {
+    let _ = write!(page, "\n# {heading}\n");
+    for (words, line) in lines {
+        let _ = write!(page, "# {words}\n{line}\n");
+    }
 }
 
 const WITHOUT: &str = "\
@@ -74,6 +95,9 @@ fn variables(page: &mut String, layout: &Layout, credentials: &Credentials) {
     set("WEB", &url(DemoGateway::Web));
     set("MOBILE", &url(DemoGateway::Mobile));
     set("PARTNER", &url(DemoGateway::Partner));
+    if layout.gateways().contains(&DemoGateway::Edge) {
+        set("EDGE", &url(DemoGateway::Edge));
+    }
     set("ADMIN", &layout.admin_url(DemoGateway::Mobile));
     for service in Service::ALL {
         let name = service.name().replace('-', "_").to_uppercase();
@@ -103,6 +127,27 @@ fn sections() -> [(&'static str, Lines); 6] {
         ("What an operator sees", OPERATOR),
     ]
 }
+
+const TLS: Lines = &[
+    ("whom curl believes from here on", r#"export CURL_CA_BUNDLE="$CA""#),
+    (
+        "HTTP/2 where both can; strict-transport-security tells browsers to stay",
+        r#"curl -si --cacert "$CA" "$MOBILE/links/x7Kp2" -H "Authorization: Bearer $TOKEN""#,
+    ),
+    (
+        "the handshake: version, cipher, certificate",
+        r#"curl -sv --cacert "$CA" "$WEB/" 2>&1 >/dev/null | grep -E 'SSL|ALPN|subject|issuer'"#,
+    ),
+    (
+        "TLS 1.2 and nothing older",
+        r#"curl -si --cacert "$CA" --tls-max 1.2 "$PARTNER/v1/links" -H "X-API-Key: $KEY_PRO"; curl -sS --cacert "$CA" --tls-max 1.1 "$WEB/""#,
+    ),
+    (
+        "an authority that nobody knows: refused by curl",
+        r#"env -u CURL_CA_BUNDLE curl -sS "$WEB/""#,
+    ),
+    ("HTTP at the door of HTTPS: 400, in words", r#"curl -si "http://${WEB#https://}/""#),
+];
 
 const MOBILE: Lines = &[
     ("one link", r#"curl -si "$MOBILE/links/x7Kp2" -H "Authorization: Bearer $TOKEN""#),
@@ -245,6 +290,18 @@ const REFUSED: Lines = &[
         "a foreign page's preflight: 403",
         r#"curl -si -X OPTIONS "$WEB/api/links" -H 'Origin: https://evil.example' -H 'Access-Control-Request-Method: GET'"#,
     ),
+];
+
+/// `cargo demo -- --edge`
+const EDGE: Lines = &[
+    (
+        "log in: the credential for everything else",
+        r#"curl -s "$EDGE/auth/login" -H 'Content-Type: application/json' -d "{\"email\":\"$EMAIL\",\"password\":\"$PASSWORD\"}""#,
+    ),
+    ("one link", r#"curl -si "$EDGE/links/x7Kp2" -H "Authorization: Bearer $TOKEN""#),
+    ("its clicks", r#"curl -s "$EDGE/analytics/links/x7Kp2" -H "Authorization: Bearer $TOKEN""#),
+    ("what is used", r#"curl -s "$EDGE/billing/usage" -H "Authorization: Bearer $TOKEN""#),
+    ("nothing else is exposed: 404", r#"curl -si "$EDGE/links" -H "Authorization: Bearer $TOKEN""#),
 ];
 
 const OPERATOR: Lines = &[

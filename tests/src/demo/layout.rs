@@ -12,18 +12,42 @@ pub(super) enum DemoGateway {
     Web,
     Mobile,
     Partner,
+    /// One gateway for all consumers: run when it is asked for.
+    Edge,
 }
 
 impl DemoGateway {
-    pub(super) const ALL: [Self; 3] = [Self::Web, Self::Mobile, Self::Partner];
-
     /// The binary's name.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Web => "web-bff",
             Self::Mobile => "mobile-bff",
             Self::Partner => "partner-gateway",
+            Self::Edge => "edge",
         }
+    }
+
+    /// The program, from where the demo's own is.
+    pub(super) const fn program(self) -> &'static str {
+        match self {
+            Self::Edge => "examples/edge",
+            other => other.name(),
+        }
+    }
+
+    /// Its file among the sample's configuration.
+    pub(super) const fn file(self) -> &'static str {
+        match self {
+            Self::Web => "web-bff.toml",
+            Self::Mobile => "mobile-bff.toml",
+            Self::Partner => "partner-gateway.toml",
+            Self::Edge => "examples/edge.toml",
+        }
+    }
+
+    /// Whether its callers show tokens, for which it needs the issuer's keys.
+    pub(super) const fn takes_tokens(self) -> bool {
+        matches!(self, Self::Mobile | Self::Edge)
     }
 
     const fn ports(self) -> (u16, u16) {
@@ -31,6 +55,7 @@ impl DemoGateway {
             Self::Web => (3000, 9000),
             Self::Mobile => (3001, 9001),
             Self::Partner => (3002, 9002),
+            Self::Edge => (3003, 9003),
         }
     }
 }
@@ -39,15 +64,27 @@ impl DemoGateway {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     offset: u16,
+    gateways: &'static [DemoGateway],
+    is_tls: bool,
 }
 
 impl Layout {
-    pub(super) fn new(offset: u16) -> Result<Self> {
-        let highest = 9_002_u16;
+    const ALL_GATEWAYS: [DemoGateway; 4] =
+        [DemoGateway::Web, DemoGateway::Mobile, DemoGateway::Partner, DemoGateway::Edge];
+
+    pub(super) fn new(offset: u16, has_edge: bool, is_tls: bool) -> Result<Self> {
+        let highest = 9_003_u16;
         if highest.checked_add(offset).is_none() {
             bail!("--port-offset {offset}: the highest port would be above 65535");
         }
-        Ok(Self { offset })
+        let [three @ .., _] = &Self::ALL_GATEWAYS;
+        let gateways = if has_edge { &Self::ALL_GATEWAYS[..] } else { three };
+        Ok(Self { offset, gateways, is_tls })
+    }
+
+    /// The gateways that run.
+    pub(super) const fn gateways(self) -> &'static [DemoGateway] {
+        self.gateways
     }
 
     pub(super) const fn service_port(self, service: Service) -> u16 {
@@ -64,7 +101,8 @@ impl Layout {
 
     /// `localhost`, because browsers and curl keep a `Secure` cookie from there without TLS.
     pub(super) fn url(self, gateway: DemoGateway) -> String {
-        format!("http://localhost:{}", self.port(gateway))
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://localhost:{}", self.port(gateway))
     }
 
     pub(super) fn admin_url(self, gateway: DemoGateway) -> String {
@@ -82,7 +120,7 @@ impl Layout {
                 check_port(service.name(), self.service_port(service))?;
             }
         }
-        for gateway in DemoGateway::ALL {
+        for &gateway in self.gateways {
             check_port(gateway.name(), self.port(gateway))?;
             check_port(&format!("{}'s admin listener", gateway.name()), self.admin_port(gateway))?;
         }
@@ -113,10 +151,11 @@ mod tests {
 
     #[test]
     fn an_offset_moves_every_port_and_never_past_the_last() {
-        let layout = Layout::new(20_000).expect("in range");
+        let layout = Layout::new(20_000, true, false).expect("in range");
         assert_eq!(layout.port(DemoGateway::Web), 23_000);
-        assert_eq!(layout.admin_port(DemoGateway::Partner), 29_002);
+        assert_eq!(layout.admin_port(DemoGateway::Edge), 29_003);
+        assert_eq!(layout.gateways().len(), 4);
         assert_eq!(layout.service_port(Service::Link), 28_080);
-        assert!(Layout::new(60_000).is_err());
+        assert!(Layout::new(60_000, false, false).is_err());
     }
 }

@@ -15,6 +15,12 @@ pub struct Options {
     /// Move every port by this much.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub port_offset: u16,
+    /// Run the other pattern too: one gateway for all consumers, on port 3003.
+    #[arg(long)]
+    pub edge: bool,
+    /// Let the gateways speak TLS, with certificates of an authority that is made for this run.
+    #[arg(long)]
+    pub tls: bool,
     /// Print one line of JSON once all is ready, for scripts.
     #[arg(long)]
     pub json: bool,

@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::configuration::Configuration;
-use super::layout::{DemoGateway, Layout};
+use super::layout::Layout;
 use crate::platform::Service;
 use crate::verify::repository;
 
@@ -33,6 +33,7 @@ pub(super) fn build() -> Result<Programs> {
     for binary in ["web-bff", "mobile-bff", "partner-gateway", "node"] {
         cargo.args(["--bin", binary]);
     }
+    cargo.args(["--example", "edge"]);
     if directory.ends_with("release") {
         cargo.arg("--release");
     }
@@ -75,10 +76,11 @@ impl Processes {
     pub(super) fn start_gateways(
         &mut self,
         programs: &Programs,
+        layout: &Layout,
         configuration: &Configuration,
     ) -> Result<()> {
-        for gateway in DemoGateway::ALL {
-            let mut command = Command::new(programs.path(gateway.name()));
+        for &gateway in layout.gateways() {
+            let mut command = Command::new(programs.path(gateway.program()));
             command.args(["serve", "--stop-with-parent", "--environment", "demo", "--config"]);
             command.arg(&configuration.directory);
             self.start(gateway.name(), command, configuration)?;
@@ -123,9 +125,8 @@ impl Processes {
         // Without the user service mobile-bff never gets the issuer's keys: it lives, and is not
         // ready; that is worth seeing, so it is not waited for.
         let keys_missing = without.iter().any(|name| name == Service::User.name());
-        waiting.extend(DemoGateway::ALL.iter().map(|&gateway| {
-            let probe =
-                if keys_missing && gateway == DemoGateway::Mobile { "livez" } else { "readyz" };
+        waiting.extend(layout.gateways().iter().map(|&gateway| {
+            let probe = if keys_missing && gateway.takes_tokens() { "livez" } else { "readyz" };
             (gateway.name().to_owned(), format!("{}/{probe}", layout.admin_url(gateway)))
         }));
         let client = reqwest::Client::builder().no_proxy().timeout(END_WITHIN).build()?;

@@ -108,8 +108,9 @@ impl Builder {
             services,
             keys,
             secrets,
+            variables: self.variables.clone(),
             clock,
-            _directory: directory,
+            directory,
         };
         if !self.without.contains(&Service::User) {
             harness.mobile.until_ready(&harness.client).await;
@@ -209,7 +210,7 @@ impl Builder {
 /// Ports of this run. A service that was left out is where nothing listens.
 fn layer(gateway: &str, services: &[(Service, Running)]) -> String {
     let mut text = "[log]\nlevel = \"error,gateway_core=debug,web_bff=debug\"\n\n[server]\nlisten = \"127.0.0.1:0\"\ncores = 1\n\n\
-                    [admin]\nlisten = \"127.0.0.1:0\"\n"
+                    [admin]\nlisten = \"127.0.0.1:0\"\n\n[reload]\nwatch = false\n"
         .to_owned();
     let url_of = |service| {
         let running = services.iter().find(|(known, _)| *known == service);

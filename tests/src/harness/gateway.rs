@@ -1,6 +1,7 @@
 //! One gateway of a test: where it is, and what it writes down.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -111,6 +112,19 @@ impl GatewayUnderTest {
         tokio::time::timeout(PATIENCE, ready).await.expect("ready in time");
     }
 
+    /// The host and port of [`GatewayUnderTest::url`], whatever is spoken there.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.url.strip_prefix("http://").expect("http")
+    }
+
+    /// Where clients connect without TLS to be sent to where it is.
+    #[must_use]
+    pub fn redirect(&self) -> SocketAddr {
+        let running = self.running.lock().expect("no panic");
+        running.as_ref().and_then(Running::redirect).expect("a plain listener")
+    }
+
     /// A request.
     pub fn request(&self, method: &str, path: &str) -> Request {
         let method = method.parse().expect("a method");
@@ -167,6 +181,35 @@ impl GatewayUnderTest {
         tokio::time::timeout(PATIENCE, settled).await.expect("no request left")
     }
 
+    /// Has the gateway read its configuration again: status and answer.
+    pub async fn reload(&self) -> (u16, Value) {
+        let answer = self.client.post(format!("{}/reload", self.admin)).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), super::json_of(answer).await)
+    }
+
+    /// What `/readyz` says.
+    pub async fn readyz(&self) -> (u16, Value) {
+        let answer = self.client.get(format!("{}/readyz", self.admin)).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), super::json_of(answer).await)
+    }
+
+    /// Waits until the metrics page holds all of this.
+    pub async fn metrics_with(&self, expected: &[String]) {
+        let told = async {
+            loop {
+                let page = self.metrics().await;
+                if expected.iter().all(|line| page.contains(&format!("\n{line}\n"))) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let told = tokio::time::timeout(PATIENCE, told).await;
+        assert!(told.is_ok(), "{expected:?} never came");
+    }
+
     /// The numbers of the pipeline's steps that the last request took; `None` when it took one out
     /// of order.
     #[must_use]
@@ -202,7 +245,8 @@ impl GatewayUnderTest {
         self.line(|line| line["request_id"] == request_id).await
     }
 
-    async fn line(&self, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    /// The last access line that is wanted, once it is written.
+    pub async fn line(&self, is_wanted: impl Fn(&Value) -> bool) -> Value {
         let written = async {
             loop {
                 if let Some(line) = self.lines().into_iter().rev().find(&is_wanted) {

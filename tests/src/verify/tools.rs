@@ -44,6 +44,8 @@ pub(super) fn report(root: &Path) -> Result<()> {
 /// Installs what is missing.
 pub(super) fn install(root: &Path) -> Result<Installed> {
     let home = root.join("target/tools");
+    // Downloaded here rather than in the middle of a test.
+    super::packages::haproxy()?;
     Ok(Installed { deny: installed(&home, DENY)?, machete: installed(&home, MACHETE)? })
 }
 

@@ -50,13 +50,17 @@ pub(super) struct Flying<'a> {
 impl Flying<'_> {
     pub(super) async fn fly<C: Caller>(self, environment: &Environment<C>) -> Landing {
         let started = environment.clock.now();
-        let (part, number, begun) = (self.job.part, self.job.number, self.begun);
+        let (plan, begun) = (self.plan, self.begun);
+        let (part, number) = (self.job.part, self.job.number);
         let is_projected = self.shown.is_some();
         let has_time = !self.time_left(started).is_zero();
         let (result, cache, waited) = self.result(environment, started).await;
         let is_own = !matches!(cache, Some(CacheUse::Hit(_) | CacheUse::Collapsed));
         let is_left_out = matches!(&result, Err(PartFailure { reason: Reason::Brownout, .. }));
         let is_called = has_time && is_own && !is_left_out;
+        if let (Some(part), Some(cache), false) = (plan.parts.get(part), cache, is_own) {
+            environment.caller.kept(&part.name, cache, started);
+        }
         let landed = environment.clock.now().since(begun);
         let started = started.since(begun);
         Landing { part, number, result, cache, started, landed, waited, is_called, is_projected }

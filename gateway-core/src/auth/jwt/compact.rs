@@ -6,13 +6,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::fault::TokenFault;
-use super::strict_json;
 use crate::auth::jwks::{Algorithm, KEY_ID_LENGTH_MAX};
+use crate::strict_json;
 
 /// Header parameters that change what a token means: extensions that must be understood, an
 /// unencoded or compressed payload, a token inside the token, an encrypted one. Nothing here needs
 /// them, so a token that has one is refused, whatever its value.
 const REFUSED_PARAMETERS: [&str; 5] = ["crit", "b64", "zip", "cty", "enc"];
+
+/// Objects and arrays inside one another. Real claims have three or four; the cap keeps hostile
+/// ones from costing anything.
+const NESTING_MAX: u8 = 16;
 
 /// A token whose form is right, and nothing more.
 #[derive(Debug)]
@@ -79,5 +83,6 @@ fn read(part: &'static str, text: &str) -> Result<Value, TokenFault> {
     // Strict: no padding, no other alphabet, no white space, no bits left over. Otherwise one
     // signature would fit many tokens, and each of them would be a new one to the cache.
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenFault::NotBase64Url { part })?;
-    strict_json::object(&bytes).map_err(|source| TokenFault::NotStrictJson { part, source })
+    strict_json::object(&bytes, NESTING_MAX)
+        .map_err(|source| TokenFault::NotStrictJson { part, source })
 }

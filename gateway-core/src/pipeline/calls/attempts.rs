@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::{Called, Calling, leave};
 use crate::clock::Moment;
 use crate::metric::{Label, ServiceOutcome};
+use crate::pipeline::call_span;
 use crate::upstream::retry::{Made, Next, RetryPolicy};
 use crate::upstream::{self, Answer, CallFailed, Remake, Target};
 
@@ -24,15 +25,15 @@ impl Calling<'_> {
         let load = &self.service.load;
         load.budget.note_request(clock.now());
         let mut tried = Vec::new();
-        let (mut attempt, mut attempts) = (1, 0);
+        let (mut number, mut attempts) = (1, 0);
         loop {
             let started = clock.now();
             let time_left = policy.time_of(self.due.since(started));
             let due = started.after(time_left);
-            let called = Self { due, ..self }.attempt(make, true, &mut tried).await;
+            let called = Self { due, ..self }.attempt(number, (make, true), &mut tried).await;
             attempts += called.attempts;
-            let next = self.next(policy, attempt, &called.outcome, started);
-            if attempt > 1 {
+            let next = self.next(policy, number, &called.outcome, started);
+            if number > 1 {
                 self.count(if next == Next::Settled { "succeeded" } else { "failed" });
             }
             let outcome = called.outcome;
@@ -54,7 +55,7 @@ impl Calling<'_> {
             if !wait.is_zero() {
                 sleep(wait).await;
             }
-            attempt += 1;
+            number += 1;
         }
     }
 
@@ -77,21 +78,16 @@ impl Calling<'_> {
     }
 
     /// One attempt with a request that can be made again, at a target that is not among those that
-    /// were `tried`, where there is one.
+    /// were `tried`, where there is one. The first is number 1.
     pub(super) async fn attempt(
         self,
-        make: Remake<'_>,
-        may_repeat: bool,
+        number: u32,
+        (make, may_repeat): (Remake<'_>, bool),
         tried: &mut Vec<Arc<Target>>,
     ) -> Called {
         let clock = &self.worker.core.clock;
         let started = clock.now();
         let time_left = self.due.since(started);
-        let signed = || {
-            let mut request = make();
-            self.sign(&mut request, time_left);
-            request
-        };
         let client = &self.worker.client;
         let outcome = match self.enter() {
             Ok(place) => match self.service.targets.pick_other(clock, tried) {
@@ -100,9 +96,16 @@ impl Calling<'_> {
                         tried.push(Arc::clone(&target));
                     }
                     let target = target.within(time_left);
+                    let attempt = self.span.attempt(number, &target);
+                    let signed = || {
+                        let mut request = make();
+                        self.sign(&mut request, &attempt, time_left);
+                        request
+                    };
                     let outcome = client.call_remade(&target, &signed, may_repeat, time_left).await;
                     target.report(&outcome);
                     leave(place, &outcome, clock.now().since(started));
+                    call_span::end_attempt(attempt, &outcome);
                     outcome
                 }
                 Err(failed) => Err(failed),
@@ -115,7 +118,7 @@ impl Calling<'_> {
     fn count(&self, outcome: &'static str) {
         let service = Label(Arc::clone(&self.service.name));
         let labels = ServiceOutcome { service, outcome };
-        self.worker.core.metrics.retries.get_or_create(&labels).inc();
+        self.worker.core.metrics.retries.get_or_create_owned(&labels).inc();
     }
 }
 

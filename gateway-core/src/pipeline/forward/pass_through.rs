@@ -13,8 +13,9 @@ use crate::body::Body;
 use crate::error::{Refusal, Refused};
 use crate::exchange::{Exchange, Step};
 use crate::pipeline::Worker;
-use crate::pipeline::calls::{CallContext, Called, Calling};
+use crate::pipeline::calls::{self, CallContext, Called};
 use crate::pipeline::forward::DeadlineExceeded;
+use crate::routing::canary::Canary;
 use crate::security_headers;
 use crate::site::{Proxy, Service, Site};
 use crate::transform::Values;
@@ -28,7 +29,8 @@ pub(super) async fn pass_through(
     exchange: &mut Exchange,
     body: Body,
 ) -> Result<Response<Body>, Refused> {
-    let service = site.service(proxy.service)?;
+    let canary = canary_of(proxy, exchange);
+    let service = site.service(canary.map_or(proxy.service, |canary| canary.service))?;
     exchange.steps.take(Step::TransformRequest);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let request = timeout(time_left, request(site, proxy, exchange, body));
@@ -38,8 +40,10 @@ pub(super) async fn pass_through(
     exchange.steps.take(Step::Call);
     let context = CallContext::of(exchange);
     let started = worker.core.clock.now();
-    let calling = Calling::new((worker, site), service, &context, proxy.retry.as_ref());
-    let Called { outcome, attempts } = calling.send(request).await;
+    // A canary may be in a mesh where the route's own service is not.
+    let retry = proxy.retry.as_ref().filter(|_| !service.is_mesh);
+    let Called { outcome, attempts } =
+        calls::call((worker, site), service, &context, retry, request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
     exchange.record.attempts = attempts;
     let answer = outcome?;
@@ -47,12 +51,25 @@ pub(super) async fn pass_through(
     exchange.steps.take(Step::TransformResponse);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let response = timeout(time_left, response(site, proxy, service, answer));
-    let response = response.await.unwrap_or_else(|_| Err(DeadlineExceeded.into()));
+    let mut response = response.await.unwrap_or_else(|_| Err(DeadlineExceeded.into()));
+    if let Some(name) = proxy.canary.as_ref().and_then(|canary| canary.header())
+        && let Ok(response) = &mut response
+    {
+        // What it says is part of what was asked.
+        response.headers_mut().append(header::VARY, HeaderValue::from(name.clone()));
+    }
     if !matches!(&response, Ok(response) if matches!(response.body(), Body::Service(_))) {
         // Its body was waited for as well, and that too was the service's time.
         exchange.record.upstream = worker.core.clock.now().since(started);
     }
     response
+}
+
+/// The canary of the route, where this request goes there.
+fn canary_of<'a>(proxy: &'a Proxy, exchange: &Exchange) -> Option<&'a Canary> {
+    let canary = proxy.canary.as_deref()?;
+    let principal = exchange.principal.as_deref();
+    canary.takes(&exchange.head.headers, principal, exchange.client).then_some(canary)
 }
 
 /// Step 9: the request as the service wants it. Credentials stay with the gateway.
@@ -106,7 +123,7 @@ async fn at_hand(
 }
 
 /// A body that breaks off on its way in is the client's, and no service's failure.
-pub(super) fn of_client(failed: CallFailed) -> CallFailed {
+pub(in crate::pipeline) fn of_client(failed: CallFailed) -> CallFailed {
     match failed {
         CallFailed::Broken(error) => CallFailed::BodyBroken(error),
         other => other,

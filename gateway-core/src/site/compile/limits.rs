@@ -1,6 +1,7 @@
 //! `[limits.*]`, and which of them a route has.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use shared_config::units::Rate;
 use super::Report;
 use crate::metric::Metrics;
 use crate::rate_limit::{Quota, headers};
-use crate::site::limits::{Limit, LimitKey, Rated, Rates};
+use crate::site::limits::{Limit, LimitKey, Part, Rated, Rates};
 
 /// The limits of one step that are charged together, at the most.
 const CHARGED_TOGETHER_MAX: usize = 8;
+
+/// A route's section and its name there.
+type RouteName<'a> = (&'a str, &'a str);
 
 /// The limits by name.
 pub(super) struct Limits<'a> {
@@ -23,8 +27,11 @@ pub(super) struct Limits<'a> {
 
 struct Compiled {
     name: Arc<str>,
+    /// Of its name and its definition: the same limit keeps its buckets over a reload, and one
+    /// that has changed begins with full ones.
     id: u64,
     key: LimitKey,
+    parts: Arc<[Part]>,
     scope: LimitScope,
     rates: Rates,
 }
@@ -33,8 +40,8 @@ impl<'a> Limits<'a> {
     pub(super) fn compile(report: &mut Report<'a>, metrics: &'a Metrics) -> Self {
         let default_tier = &report.platform().identity.default_tier;
         let mut named = BTreeMap::new();
-        for (id, (name, limit)) in (0_u64..).zip(&report.platform().limits) {
-            if let Some(compiled) = compile_one(report, id, name, limit, default_tier) {
+        for (name, limit) in &report.platform().limits {
+            if let Some(compiled) = compile_one(report, name, limit, default_tier) {
                 named.insert(name.as_str(), compiled);
             }
         }
@@ -46,7 +53,7 @@ impl<'a> Limits<'a> {
     pub(super) fn of_route<'n>(
         &self,
         names: impl IntoIterator<Item = &'n String>,
-        route: usize,
+        route: RouteName<'_>,
     ) -> Result<(Vec<Limit>, Vec<Limit>), String> {
         let mut limits: Vec<Limit> = Vec::new();
         for name in names {
@@ -71,22 +78,19 @@ impl<'a> Limits<'a> {
         by_address.map(|compiled| self.made(compiled, None)).collect()
     }
 
-    fn made(&self, compiled: &Compiled, route: Option<usize>) -> Limit {
+    fn made(&self, compiled: &Compiled, route: Option<RouteName<'_>>) -> Limit {
         // One bucket for all routes, or one for each: the route is part of the limit's id.
-        let place = match compiled.scope {
-            LimitScope::Shared => 0,
-            LimitScope::Route => {
-                route.and_then(|route| u64::try_from(route).ok()).map_or(u64::MAX >> 32, |n| n + 1)
-            }
+        let id = match compiled.scope {
+            LimitScope::Shared => compiled.id,
+            LimitScope::Route => hash(&(compiled.id, route)),
         };
-        let id = (place << 32) | compiled.id;
-        Limit::new(&compiled.name, id, compiled.key, compiled.rates.clone(), self.metrics)
+        let key = (compiled.key, Arc::clone(&compiled.parts));
+        Limit::new(&compiled.name, id, key, compiled.rates.clone(), self.metrics)
     }
 }
 
 fn compile_one(
     report: &mut Report<'_>,
-    id: u64,
     name: &str,
     limit: &platform::Limit,
     default_tier: &str,
@@ -111,17 +115,44 @@ fn compile_one(
             (default.map(|(_, rated)| rated.clone()), by_tier)
         }
     };
+    let (key, parts) = key(&limit.key);
     Some(Compiled {
         name: name.into(),
-        id,
-        key: match limit.key {
-            platform::LimitKey::Consumer => LimitKey::Consumer,
-            platform::LimitKey::Address => LimitKey::Address,
-            platform::LimitKey::Anonymous => LimitKey::Anonymous,
-        },
+        // Whatever is written about it, in one text.
+        id: hash(&(name, format!("{limit:?}"))),
+        key,
+        parts: parts.into(),
         scope: limit.scope,
         rates: Rates { default: rate?, by_tier: by_tier.into() },
     })
+}
+
+/// The same in every site of a process. Names are the operator's: nobody looks for two of one hash.
+fn hash(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn key(written: &platform::LimitKeys) -> (LimitKey, Vec<Part>) {
+    let parts = match written {
+        platform::LimitKeys::One(platform::LimitKey::Consumer) => {
+            return (LimitKey::Consumer, vec![]);
+        }
+        platform::LimitKeys::One(platform::LimitKey::Address) => {
+            return (LimitKey::Address, vec![]);
+        }
+        platform::LimitKeys::One(platform::LimitKey::Anonymous) => {
+            return (LimitKey::Anonymous, vec![]);
+        }
+        platform::LimitKeys::Several(parts) => parts,
+    };
+    let parts = parts.iter().map(|part| match part {
+        platform::LimitKeyPart::Address => Part::Address,
+        platform::LimitKeyPart::Consumer => Part::Consumer,
+        platform::LimitKeyPart::Body(member) => Part::Member(member.as_str().into()),
+    });
+    (LimitKey::Several, parts.collect())
 }
 
 fn quota(rate: Rate, burst: Option<u32>) -> Result<Quota, String> {

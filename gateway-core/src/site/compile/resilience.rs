@@ -6,7 +6,6 @@ use http::{Method, StatusCode};
 use shared_config::platform;
 
 use super::Report;
-use crate::metric::{Metrics, ServiceName};
 use crate::priority::Priority;
 use crate::upstream::concurrency::{ConcurrencyLimit, ConcurrencySettings};
 use crate::upstream::retry::{BudgetShare, RetryPolicy};
@@ -78,7 +77,6 @@ pub(super) fn concurrency(
     report: &mut Report<'_>,
     name: &str,
     service: &platform::Service,
-    metrics: &Metrics,
 ) -> Option<Option<Arc<ConcurrencyLimit>>> {
     let upstream = &report.platform().upstream;
     let own = service.concurrency.as_ref();
@@ -123,9 +121,7 @@ pub(super) fn concurrency(
             return None;
         }
     }
-    let service = ServiceName { service: name.into() };
-    let gauge = metrics.concurrency_limit.get_or_create_owned(&service);
-    Some(Some(ConcurrencyLimit::new(settings, gauge)))
+    Some(Some(ConcurrencyLimit::new(settings)))
 }
 
 /// A route's priority, its own or the gateway's.

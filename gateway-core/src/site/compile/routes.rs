@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use shared_config::platform;
 
+use super::gate::{self, Gates};
 use super::limits::Limits;
-use super::{Report, resilience, views};
+use super::{Report, constant, resilience, views};
 use crate::endpoint::Endpoints;
 use crate::principal::{IdentityText, Scheme};
 use crate::routing::{Pattern, RouteTable};
-use crate::site::limits::LimitKey;
-use crate::site::{Action, Limit, LocalEndpoint, Proxy, Route, RouteMetrics};
+use crate::site::limits::{self, LimitKey, Part};
+use crate::site::{Action, Gate, Limit, LocalEndpoint, Proxy, Route, RouteMetrics};
 use crate::transform::InvalidTransform;
 use crate::transform::header_edits::HeaderRules;
 use crate::transform::request::{RequestRules, RequestTransform};
@@ -23,6 +24,7 @@ pub(super) struct Routes<'r, 'a> {
     pub(super) endpoints: &'r Endpoints,
     /// Headers that no route may edit.
     pub(super) reserved: &'r [&'r str],
+    pub(super) gates: Gates,
     pub(super) found: Vec<Found>,
 }
 
@@ -83,14 +85,16 @@ impl<'a> Routes<'_, 'a> {
             return;
         };
         let service = route.service.as_ref().and_then(|name| platform.services.get(name));
-        let action = match &route.local {
-            Some(local) => self.local(name, local, &pattern),
-            None => self.proxy(name, route, &pattern),
+        let action = match (&route.local, &route.service) {
+            (Some(local), _) => self.local(name, local, &pattern),
+            (None, Some(_)) => self.proxy(name, route, &pattern),
+            (None, None) => constant::compile(self.report, name, route, &pattern),
         };
+        let gate = self.gate(name, route, &pattern);
         let access = access(platform, name, route, service);
         let scopes = self.scopes(name, &route.scopes);
-        let (Some(action), Some(scopes), Some((by_address, by_consumer))) =
-            (action, scopes, self.limits_of(&access))
+        let (Some(action), Some(gate), Some(scopes), Some((by_address, by_consumer))) =
+            (action, gate, scopes, self.limits_of(&access))
         else {
             return;
         };
@@ -98,18 +102,32 @@ impl<'a> Routes<'_, 'a> {
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         let compiled = Route {
             name: name.into(),
+            template: pattern.path().into(),
             scheme: scheme(&access),
             scopes,
             limits_by_address: by_address,
+            limit_members: limits::members(&by_consumer),
             limits_by_consumer: by_consumer,
             deadline: deadline.unwrap_or(platform.policy.deadline).get(),
             priority: resilience::priority(&platform.gateway, route.priority),
             body_size_max: body_size_max.bytes(),
+            gate,
             action,
             metrics: Arc::new(RouteMetrics::new(name)),
         };
         let path = ["routes", name, "match"].map(str::to_owned);
         self.found.push(Found { route: compiled, pattern, path });
+    }
+
+    fn gate(&mut self, name: &str, route: &platform::Route, pattern: &Pattern) -> Option<Gate> {
+        if is_constant(route) {
+            return Some(Gate::default());
+        }
+        let levels = gate::of_route(self.report.platform(), name, route);
+        let (is_public, params) = (route.public.is_some(), pattern.parameters());
+        let gate = self.gates.compile(self.report, &levels, is_public, params);
+        let body_schema = gate::body_schema(self.report, name, route);
+        Some(Gate { body_schema: body_schema?, ..gate? })
     }
 
     /// The pattern at a key, behind the gateway's prefix.
@@ -132,12 +150,17 @@ impl<'a> Routes<'_, 'a> {
         let inherited =
             if access.is_unlimited { &[][..] } else { access.inherited_limits.as_slice() };
         let names = inherited.iter().copied().chain(access.own_limits);
-        let limits = self.limits.of_route(names, self.found.len());
+        let limits = self.limits.of_route(names, (access.section, access.name));
         let path = [access.section, access.name, "limits"];
         let (by_address, by_consumer) =
             self.report.keep(&path, &access.own_limits.join(", "), limits)?;
         let callers = if access.is_public { LimitKey::Anonymous } else { LimitKey::Consumer };
-        let holds = !by_address.is_empty() || by_consumer.iter().any(|one| one.key() == callers);
+        let everybody = if access.is_public { Part::Address } else { Part::Consumer };
+        let holds_for_callers = |one: &Limit| {
+            let of_all = [&Part::Address, &everybody];
+            one.key() == callers || one.parts().iter().any(|part| of_all.contains(&part))
+        };
+        let holds = !by_address.is_empty() || by_consumer.iter().any(holds_for_callers);
         if !holds && !access.is_unlimited {
             let reason = "hold for nobody who comes here: name one with `key = \"address\"`, or with \
                           `anonymous` on a public route and `consumer` on any other";
@@ -179,9 +202,11 @@ impl<'a> Routes<'_, 'a> {
         let own = ["routes", name];
         let own = route.retry.as_ref().map(|_| &own[..]);
         let retry = resilience::retry(self.report, own, &retry);
+        let canary = gate::canary(self.report, name, route)?;
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         Some(Action::Service(Box::new(Proxy {
             service: index,
+            canary: canary.map(Box::new),
             prefix: platform.gateway.prefix.as_str().into(),
             keeps_paths: route.rewrite.is_none(),
             request: request?,
@@ -224,10 +249,15 @@ fn access<'a>(
             .or_else(|| service.and_then(|service| service.scheme))
             .or(platform.gateway.scheme),
         is_public: route.public.is_some(),
-        is_unlimited: route.unlimited.is_some(),
+        is_unlimited: route.unlimited.is_some() || is_constant(route),
         inherited_limits: platform.policy.limits.iter().chain(of_service).collect(),
         own_limits: &route.limits,
     }
+}
+
+/// Answered at once, and so before any limit.
+const fn is_constant(route: &platform::Route) -> bool {
+    route.respond.is_some() || route.redirect.is_some()
 }
 
 /// A public route identifies nobody.
@@ -239,6 +269,7 @@ pub(super) fn scheme(access: &Access<'_>) -> Option<Scheme> {
         platform::Scheme::Session => Scheme::Session,
         platform::Scheme::Jwt => Scheme::Jwt,
         platform::Scheme::ApiKey => Scheme::ApiKey,
+        platform::Scheme::ClientCertificate => Scheme::ClientCertificate,
     })
 }
 

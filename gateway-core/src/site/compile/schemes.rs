@@ -7,6 +7,7 @@ use shared_config::platform;
 use super::Report;
 use crate::auth::api_key::{ApiKeyPolicy, KeyPrefix, Pepper};
 use crate::auth::claims::{ClaimMapping, ClaimPointer};
+use crate::auth::client_certificate::{ClientCertificatePolicy, NameKind};
 use crate::auth::jwks::{Algorithm, KeyCell};
 use crate::auth::jwt::{Issuer, JwtScheme, Realm};
 use crate::auth::session::{SessionLifetime, SessionPolicy};
@@ -24,12 +25,23 @@ pub struct IssuerKeys {
     pub keys: Arc<KeyCell>,
 }
 
+impl IssuerKeys {
+    /// The same keys as before where they are in the same place, or none yet.
+    fn of(report: &Report<'_>, issuer: &Arc<str>, location: KeyLocation) -> Self {
+        let is_same = |known: &&Self| known.issuer == *issuer && known.location == location;
+        let before = report.issuers.iter().find(is_same).cloned();
+        let keys = || Arc::new(KeyCell::new());
+        before.unwrap_or_else(|| Self { issuer: Arc::clone(issuer), location, keys: keys() })
+    }
+}
+
 /// The configured schemes.
 #[derive(Default)]
 pub(super) struct Schemes {
     pub(super) session: Option<SessionPolicy>,
     pub(super) jwt: Option<JwtScheme>,
     pub(super) api_key: Option<ApiKeyPolicy>,
+    pub(super) client_certificate: Option<ClientCertificatePolicy>,
     pub(super) issuers: Vec<IssuerKeys>,
 }
 
@@ -45,6 +57,9 @@ impl Schemes {
         }
         if let Some(api_key) = &auth.api_key {
             schemes.api_key = api_key_policy(report, api_key);
+        }
+        if let Some(client_certificate) = &auth.client_certificate {
+            schemes.client_certificate = client_certificate_policy(report, client_certificate);
         }
         schemes
     }
@@ -89,7 +104,8 @@ fn issuer(
         (None, None) => None,
     };
     let claims = claims(report, &path, &written.claims);
-    let (keys, name): (Arc<KeyCell>, Arc<str>) = (Arc::new(KeyCell::new()), name.into());
+    let name: Arc<str> = name.into();
+    let keys = IssuerKeys::of(report, &name, location?);
     let issuer = Issuer {
         name: Arc::clone(&name),
         issuer: written.issuer.as_str().into(),
@@ -99,9 +115,9 @@ fn issuer(
         claims: claims?,
         max_lifetime: written.max_lifetime.unwrap_or(jwt.max_lifetime).get(),
         clock_skew: written.clock_skew.unwrap_or(jwt.clock_skew).get(),
-        keys: Arc::clone(&keys),
+        keys: Arc::clone(&keys.keys),
     };
-    Some((issuer, IssuerKeys { issuer: name, location: location?, keys }))
+    Some((issuer, keys))
 }
 
 /// The platform's mapping, and over it what the issuer says of its own.
@@ -159,4 +175,36 @@ fn api_key_policy(report: &mut Report<'_>, api_key: &platform::ApiKeyAuth) -> Op
     let pepper = report.keep(&["auth", "api_key", "pepper"], "***", pepper);
     let policy = ApiKeyPolicy::build(prefix?, pepper?, &api_key.realm);
     report.keep(&["auth", "api_key", "realm"], &api_key.realm, policy)
+}
+
+fn client_certificate_policy(
+    report: &mut Report<'_>,
+    written: &platform::ClientCertificateAuth,
+) -> Option<ClientCertificatePolicy> {
+    let path = |key| ["auth", "client_certificate", key];
+    let role = written.role.as_deref();
+    let role = role.map(|role| report.keep(&path("role"), role, IdentityText::parse(role)));
+    let tier = match &written.tier {
+        Some(tier) => report.keep(&path("tier"), tier, IdentityText::parse(tier)),
+        None => {
+            let tier = &report.platform().identity.default_tier;
+            report.keep(&["identity", "default_tier"], tier, IdentityText::parse(tier))
+        }
+    };
+    let name = match written.user_id {
+        platform::CertificateName::Uri => NameKind::Uri,
+        platform::CertificateName::Dns => NameKind::Dns,
+        platform::CertificateName::Email => NameKind::Email,
+        platform::CertificateName::CommonName => NameKind::CommonName,
+    };
+    let role = match role {
+        Some(role) => Some(role?),
+        None => None,
+    };
+    Some(ClientCertificatePolicy {
+        name,
+        prefix: written.prefix.as_str().into(),
+        role,
+        tier: tier?,
+    })
 }

@@ -37,7 +37,7 @@ fn compile_one(
     let retry = policy.retry.with(service.retry.as_ref());
     let own = ["services", name];
     let retry = resilience::retry(report, service.retry.as_ref().map(|_| &own[..]), &retry);
-    let concurrency = resilience::concurrency(report, name, service, metrics);
+    let concurrency = resilience::concurrency(report, name, service);
     let name: Arc<str> = name.into();
     let targets = targets::compile(report, &name, (service, &settings), metrics);
     Some(Service {
@@ -49,6 +49,7 @@ fn compile_one(
             Some(key) => Some(key?),
             None => None,
         },
+        is_closed: service.maintenance.is_some(),
         body_size_max,
         // A mesh's sidecar retries, and whoever does it twice multiplies attempts.
         retry: retry?.filter(|_| !service.is_mesh()),

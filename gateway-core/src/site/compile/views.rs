@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared_config::platform::{self, Platform};
 use shared_config::units::Duration as Length;
 
+use super::gate;
 use super::resilience;
 use super::routes::{Access, Found, Routes, scheme};
 use crate::aggregation::merge::Policy;
@@ -15,6 +16,7 @@ use crate::aggregation::plan::{
 };
 use crate::aggregation::{View, ViewSource};
 use crate::metric::Label;
+use crate::site::limits;
 use crate::site::{Action, Aggregate, Route, RouteMetrics};
 use crate::transform::xml;
 
@@ -62,20 +64,27 @@ fn add_view<'a>(
     let compiled = compiled.map_err(|errors| note(routes, &errors)).ok();
     let (access, written_deadline) = (access(platform, name, view), view.deadline);
     let priority = resilience::priority(&platform.gateway, view.priority);
-    let (Some(view), Some((by_address, by_consumer))) = (compiled, routes.limits_of(&access))
+    let levels = gate::of_view(platform, name, aggregate, view);
+    let params = pattern.parameters();
+    let gate = routes.gates.compile(routes.report, &levels, access.is_public, params);
+    let (Some(view), Some(gate), Some((by_address, by_consumer))) =
+        (compiled, gate, routes.limits_of(&access))
     else {
         return;
     };
     let deadline = written_deadline.unwrap_or(platform.policy.deadline);
     let route = Route {
         name: name.into(),
+        template: pattern.path().into(),
         scheme: scheme(&access),
         scopes: Vec::new(),
         limits_by_address: by_address,
+        limit_members: limits::members(&by_consumer),
         limits_by_consumer: by_consumer,
         deadline: deadline.get(),
         priority,
         body_size_max: platform.server.body_size_max.bytes(),
+        gate,
         action: Action::Aggregate(Arc::new(Aggregate {
             succeeded: view.plan().parts().map(|_| OnceLock::new()).collect(),
             view: Arc::new(view),

@@ -12,6 +12,7 @@
 use std::array;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Moment;
@@ -28,7 +29,7 @@ const ROOM: usize = 8;
 #[derive(Debug)]
 pub struct MemoryBuckets {
     shards: [Mutex<Shard>; SHARDS],
-    per_shard_max: usize,
+    per_shard_max: AtomicUsize,
 }
 
 impl MemoryBuckets {
@@ -36,7 +37,12 @@ impl MemoryBuckets {
     #[must_use]
     pub fn new(buckets_max: usize) -> Self {
         let shards = array::from_fn(|_| Mutex::default());
-        Self { shards, per_shard_max: buckets_max.div_ceil(SHARDS).max(1) }
+        Self { shards, per_shard_max: per_shard_max(buckets_max).into() }
+    }
+
+    /// From now on at most so many: those above it go with the next that is new.
+    pub fn resize(&self, buckets_max: usize) {
+        self.per_shard_max.store(per_shard_max(buckets_max), Ordering::Relaxed);
     }
 
     /// Takes every charge, or none of them; says which. `states` has a place for each charge and
@@ -55,8 +61,9 @@ impl MemoryBuckets {
             is_admitted &= state.is_admitted;
         }
         if is_admitted {
+            let per_shard_max = self.per_shard_max.load(Ordering::Relaxed);
             for charge in charges.iter().filter(|charge| charge.cost > 0) {
-                locked.take(charge, now, self.per_shard_max);
+                locked.take(charge, now, per_shard_max);
             }
         }
         is_admitted
@@ -89,6 +96,10 @@ impl MemoryBuckets {
         }
         Locked(guards)
     }
+}
+
+fn per_shard_max(buckets_max: usize) -> usize {
+    buckets_max.div_ceil(SHARDS).max(1)
 }
 
 /// A lock whose holder panicked is taken all the same: a bucket is one number, and never half

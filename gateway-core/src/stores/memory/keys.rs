@@ -29,6 +29,11 @@ impl MemoryKeys {
         self.0.store(Arc::new(by_digest(records)));
     }
 
+    /// Takes over the whole set of another store.
+    pub fn adopt(&self, other: &Self) {
+        self.0.store(other.0.load_full());
+    }
+
     /// The record of this digest.
     #[must_use]
     pub fn find(&self, digest: KeyDigest) -> Option<Arc<KeyRecord>> {

@@ -13,6 +13,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
+
 use crate::auth::session::SessionLifetime;
 use crate::clock::Timestamp;
 use crate::store::{
@@ -27,7 +29,7 @@ const SHARDS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct MemoryVault {
     shards: Box<[Mutex<Shard>]>,
-    lifetime: SessionLifetime,
+    lifetime: ArcSwap<SessionLifetime>,
 }
 
 impl MemoryVault {
@@ -37,7 +39,22 @@ impl MemoryVault {
         let shards = (sessions_max / SHARD_SIZE_MIN).clamp(1, SHARDS_MAX);
         let size_max = sessions_max.div_ceil(shards).max(1);
         let shard = || Mutex::new(Shard { size_max, ..Shard::default() });
-        Self { shards: std::iter::repeat_with(shard).take(shards).collect(), lifetime }
+        let shards = std::iter::repeat_with(shard).take(shards).collect();
+        Self { shards, lifetime: ArcSwap::from_pointee(lifetime) }
+    }
+
+    /// From now on so many sessions and such a lifetime, for those that there are as well. The
+    /// longest unused above the number go as new ones come.
+    pub fn adjust(&self, sessions_max: usize, lifetime: SessionLifetime) {
+        self.lifetime.store(Arc::new(lifetime));
+        let size_max = sessions_max.div_ceil(self.shards.len()).max(1);
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).size_max = size_max;
+        }
+    }
+
+    fn lifetime(&self) -> SessionLifetime {
+        **self.lifetime.load()
     }
 
     /// As [`SessionVault::find`].
@@ -49,7 +66,7 @@ impl MemoryVault {
             Some(Slot::Ended) => return SessionLookup::Ended,
             Some(Slot::Live(session)) => session,
         };
-        if !slide || self.lifetime.is_over(found, now) || found.used_at >= now {
+        if !slide || self.lifetime().is_over(found, now) || found.used_at >= now {
             return SessionLookup::Live(Arc::clone(found));
         }
         let used_before = found.used_at;
@@ -67,7 +84,7 @@ impl MemoryVault {
         if shard.slots.contains_key(&digest) {
             return false;
         }
-        shard.make_room(self.lifetime, session.used_at);
+        shard.make_room(self.lifetime(), session.used_at);
         shard.by_use.insert((session.used_at.unix_seconds(), digest.0));
         shard.slots.insert(digest, Slot::Live(Arc::new(session)));
         true
@@ -84,7 +101,7 @@ impl MemoryVault {
     ) -> bool {
         let Some(mut shard) = self.shard(digest) else { return false };
         let Some(Slot::Live(session)) = shard.slots.get_mut(&digest) else { return false };
-        if self.lifetime.is_over(session, now) {
+        if self.lifetime().is_over(session, now) {
             return false;
         }
         // On a copy, so that a change which panics half-way leaves nothing behind.
@@ -104,8 +121,8 @@ impl MemoryVault {
         let Slot::Live(session) = std::mem::replace(slot, Slot::Ended) else { return false };
         shard.by_use.remove(&(session.used_at.unix_seconds(), digest.0));
         shard.tombstones.push_back((now, digest));
-        shard.forget_tombstones(self.lifetime, now);
-        !self.lifetime.is_over(&session, now)
+        shard.forget_tombstones(self.lifetime(), now);
+        !self.lifetime().is_over(&session, now)
     }
 
     fn shard(&self, digest: SessionDigest) -> Option<MutexGuard<'_, Shard>> {

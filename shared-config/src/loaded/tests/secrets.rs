@@ -68,3 +68,41 @@ fn secrets_reach_the_types_and_nothing_that_is_printed() {
     assert!(!printed.contains("hunter2"), "{printed}");
     assert!(printed.contains("token = \"***\""), "{printed}");
 }
+
+/// A listener with TLS whose certificate stands in this file.
+fn with_certificate(name: &str) -> Files {
+    let gateway = format!(
+        "{GATEWAY}[[server.tls.certificates]]\ncertificate = {name}\nkey = {{ file = \"key\" }}\n"
+    );
+    files().file("gw.toml", gateway).file("key", "hunter2").file("pem", "CHAIN\n")
+}
+
+#[test]
+fn a_certificate_is_named_by_its_file_and_its_text_found_by_who_needs_it() {
+    let loaded = with_certificate("\"pem\"").loaded();
+    let tls = loaded.platform.server.tls.as_ref().expect("TLS");
+    let pair = tls.certificates.first().expect("one");
+    assert_eq!((pair.certificate.name(), pair.certificate.text()), ("pem", "CHAIN"));
+    assert_eq!(pair.key.expose(), "hunter2");
+    let printed = format!("{loaded:?} {}", loaded.render());
+    assert!(!printed.contains("hunter2") && !printed.contains("CHAIN"), "{printed}");
+    assert!(loaded.render().contains("certificate = \"pem\""), "{}", loaded.render());
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_names_its_key_and_its_file() {
+    let huge = "x".repeat(1024 * 1024 + 1);
+    for (name, why) in [
+        ("none", "does not exist"),
+        ("binary", "is not UTF-8"),
+        ("huge", "is longer than 1048576 bytes"),
+    ] {
+        let files = with_certificate(&format!("\"{name}\""));
+        let found = files.file("binary", b"\xff").file("huge", &huge).mistakes(&[]);
+        let key = "gw.toml:9: server.tls.certificates[0].certificate";
+        let expected = format!("{key} = \"{name}\"\n    names a file that {why}\n\n1 error");
+        assert_eq!(found, expected);
+    }
+    let found = with_certificate("5").mistakes(&[]);
+    assert!(found.contains("certificate = 5\n    must be text"), "{found}");
+}

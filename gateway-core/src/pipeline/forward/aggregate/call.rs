@@ -9,10 +9,13 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::aggregation::caller::{Caller, PartAnswer, PartCall, PartFailure};
+use crate::aggregation::part_cache::CacheUse;
 use crate::aggregation::status::Reason;
+use crate::clock::Moment;
 use crate::exchange::Exchange;
 use crate::header::{IDEMPOTENCY_KEY, TRACEPARENT};
 use crate::pipeline::Worker;
+use crate::pipeline::call_span::{self, CallSpan};
 use crate::pipeline::calls::{self, CallContext, Calling};
 use crate::priority::Priority;
 use crate::site::Site;
@@ -84,6 +87,10 @@ impl Caller for SiteCaller {
         // Boxed: what waits for it is moved about, and this is large.
         async move { make(&worker, &site, (&said, &again), call).await }.boxed()
     }
+
+    fn kept(&self, part: &Arc<str>, cache: CacheUse, since: Moment) {
+        call_span::part_without_call(&self.said.context.trace, part, cache, since);
+    }
 }
 
 async fn make(
@@ -92,20 +99,40 @@ async fn make(
     (said, again): (&Said, &Again),
     call: PartCall,
 ) -> Result<PartAnswer, PartFailure> {
-    let PartCall { service, call, time_left, size_max, is_spare, .. } = call;
-    let service = site.service(service).map_err(|_| Reason::Unavailable)?;
-    let clock = &worker.core.clock;
+    let service = site.service(call.service).map_err(|_| Reason::Unavailable)?;
+    if service.is_closed {
+        return Err(Reason::Unavailable.into());
+    }
+    let called = (&call.call.method, call.call.target.path());
+    let context = &said.context;
+    let span = CallSpan::of_part(&context.trace, &call.part, service, called);
+    let calling = Calling {
+        worker,
+        site,
+        service,
+        context,
+        span: &span,
+        retry: service.retry.as_ref(),
+        due: worker.core.clock.now().after(call.time_left),
+        priority: if call.is_spare { Priority::Spare } else { context.priority },
+    };
+    let outcome = answer(calling, (said, again), call).await;
+    span.end_part(&outcome);
+    outcome
+}
+
+async fn answer(
+    calling: Calling<'_>,
+    (said, again): (&Said, &Again),
+    call: PartCall,
+) -> Result<PartAnswer, PartFailure> {
+    let PartCall { call, size_max, is_spare, .. } = call;
+    let clock = &calling.worker.core.clock;
     let started = clock.now();
     let request = || calls::request_of(&call, said.headers.clone());
     // A write is never repeated unless its service can tell that it has had it before.
     let may_repeat =
         call.method.is_safe() || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
-    let retry = service.retry.as_ref();
-    let mut calling = Calling::new((worker, site), service, &said.context, retry);
-    calling.due = started.after(time_left);
-    if is_spare {
-        calling.priority = Priority::Spare;
-    }
     let called = calling.send_made(&request, may_repeat, &call.method).await;
     again.add(called.attempts.saturating_sub(1));
     let failure = |failed| failure(&failed, is_spare);

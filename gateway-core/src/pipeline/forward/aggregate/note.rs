@@ -46,7 +46,7 @@ fn count(worker: &Worker, aggregate: &Aggregate, report: &PartReport) {
     if let Some(used) = report.cache {
         let (aggregate, outcome) = (aggregate.label.clone(), used.as_str());
         let labels = PartCacheUse { aggregate, part: part(), outcome };
-        metrics.part_cache.get_or_create(&labels).inc();
+        metrics.part_cache.get_or_create_owned(&labels).inc();
     }
     if report.reason == Some(Reason::ForeignData) {
         let (aggregate, part) = (&*aggregate.label.0, &*report.part);

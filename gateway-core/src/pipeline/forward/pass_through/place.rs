@@ -51,6 +51,7 @@ mod tests {
     fn check(text: &str, keeps_paths: bool, expected: Option<&str>) {
         let proxy = Proxy {
             service: 0,
+            canary: None,
             prefix: "/api".into(),
             keeps_paths,
             request: RequestTransform::default(),

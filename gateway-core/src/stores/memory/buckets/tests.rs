@@ -229,3 +229,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn another_bound_holds_from_the_next_new_bucket_on() {
+    let (buckets, hasher, quota) = (MemoryBuckets::new(3_200), KeyHasher::new(), quota(10));
+    for stranger in 0..1_000 {
+        assert!(admit_one(&buckets, key(&hasher, &stranger), &quota));
+    }
+    assert_eq!(buckets.len(), 1_000);
+    buckets.resize(SHARDS);
+    assert_eq!(buckets.len(), 1_000, "nothing goes at once");
+    for stranger in 1_000..2_000 {
+        assert!(admit_one(&buckets, key(&hasher, &stranger), &quota));
+    }
+    assert!(buckets.len() <= SHARDS, "{}", buckets.len());
+}

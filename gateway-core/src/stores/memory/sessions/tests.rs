@@ -221,3 +221,19 @@ fn a_change_cannot_turn_back_the_sessions_clock() {
     }));
     assert_eq!(state(&vault, 1, 1), "live 0");
 }
+
+#[test]
+fn other_bounds_hold_for_the_sessions_that_there_are() {
+    let vault = vault(8);
+    for number in 0..8 {
+        assert!(vault.insert(digest(number), session(number)));
+    }
+    let longer = SessionLifetime { idle_timeout: Duration::from_secs(500), ..LIFETIME };
+    vault.adjust(2, longer);
+    assert!(vault.update(digest(7), at(300), set("a")), "by the longer time-out it is not over");
+    assert!(vault.insert(digest(9), session(301)));
+    let live = (0..10).filter(|&number| state(&vault, number, 301).starts_with("live"));
+    assert_eq!(live.collect::<Vec<_>>(), [7, 9], "the longest unused went");
+    vault.adjust(2, LIFETIME);
+    assert!(!vault.update(digest(7), at(302), set("b")), "by the shorter one it is over");
+}

@@ -1,20 +1,33 @@
-//! JSON of a token, read so that no two readers can understand it differently: no member stands
-//! twice in an object, at any depth (RFC 8725 §2.4 and RFC 7519 §4 leave that to the reader).
+//! JSON that something is decided by, read so that no two readers can understand it differently: no
+//! member stands twice in an object, at any depth (RFC 8259 §4 and RFC 7519 §4 leave that to the
+//! reader).
+//!
+//! Not here: JSON that is only passed on or cut up (`aggregation`, `transform`).
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Objects and arrays inside one another. Real claims have three or four; the cap keeps hostile
-/// ones from costing anything.
-const NESTING_MAX: u8 = 16;
+/// Reads one JSON value of at most `nesting_max` objects and arrays inside one another.
+///
+/// # Errors
+///
+/// What is no JSON, nested deeper, or has a member twice.
+pub fn value(bytes: &[u8], nesting_max: u8) -> Result<Value, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { levels_left: nesting_max }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
 
 /// Reads one JSON object.
-pub(super) fn object(bytes: &[u8]) -> Result<Value, serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { levels_left: NESTING_MAX }.deserialize(&mut reader)?;
-    reader.end()?;
+///
+/// # Errors
+///
+/// As [`value`], and what is no object.
+pub fn object(bytes: &[u8], nesting_max: u8) -> Result<Value, serde_json::Error> {
+    let value = value(bytes, nesting_max)?;
     if !value.is_object() {
         return Err(serde_json::Error::custom("not an object"));
     }
@@ -98,6 +111,10 @@ impl<'de> Visitor<'de> for Strict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn object(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+        super::object(bytes, 16)
+    }
 
     fn fault(text: &str) -> String {
         object(text.as_bytes()).expect_err(text).to_string()

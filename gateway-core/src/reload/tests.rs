@@ -1,0 +1,169 @@
+//! What goes on over a reload, by its place in memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use shared_config::Sources;
+use tokio::runtime::Runtime;
+
+use super::{Outcome, ReloadRefused, Trigger};
+use crate::command::{Gateway, Options, Running, start};
+use crate::site::Site;
+
+struct Plain;
+
+impl Gateway for Plain {
+    fn name(&self) -> &'static str {
+        "plain"
+    }
+}
+
+const PLATFORM: &str = r#"
+[services.a]
+url = "http://127.0.0.1:1"
+[services.b]
+url = "http://127.0.0.1:2"
+[routes.a]
+match = "GET /a"
+service = "a"
+unlimited = "a test"
+[routes.b]
+match = "GET /b"
+service = "b"
+unlimited = "a test"
+"#;
+
+const GATEWAY: &str = r#"
+[gateway]
+name = "plain"
+scheme = "jwt"
+expose = ["*"]
+[server]
+listen = "127.0.0.1:0"
+cores = 1
+[admin]
+listen = "127.0.0.1:0"
+[log]
+access = "off"
+[reload]
+watch = false
+[auth.jwt]
+realm = "plain"
+verified_tokens_max = 10
+[auth.jwt.issuers.one]
+issuer = "https://one.example.com"
+audience = "https://api.example.com"
+jwks_file = "nowhere.json"
+algorithms = ["ES256"]
+"#;
+
+/// A gateway over files of its own.
+struct Sample {
+    directory: tempfile::TempDir,
+    running: Running,
+    runtime: Runtime,
+}
+
+impl Sample {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a folder");
+        write(directory.path(), PLATFORM, GATEWAY);
+        let sources = Sources {
+            directory: Some(directory.path().to_owned()),
+            gateway: "plain".to_owned(),
+            environment: None,
+            variables: BTreeMap::new(),
+        };
+        let loaded = shared_config::load(&sources, &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let running = start(&Plain, &loaded, Options::default()).expect("started");
+        Self { directory, running, runtime: Runtime::new().expect("a runtime") }
+    }
+
+    fn reload(&self, platform: &str, gateway: &str) -> Outcome {
+        write(self.directory.path(), platform, gateway);
+        self.runtime.block_on(self.running.reloader().reload(Trigger::Operator))
+    }
+
+    fn site(&self) -> Arc<Site> {
+        self.running.reloader().core.site.load_full()
+    }
+
+    fn key_sources(&self) -> usize {
+        self.running.reloader().core.key_sources.all().len()
+    }
+}
+
+fn write(directory: &Path, platform: &str, gateway: &str) {
+    std::fs::write(directory.join("platform.toml"), platform).expect("written");
+    std::fs::write(directory.join("plain.toml"), gateway).expect("written");
+}
+
+/// For each service whether its target is the same, then for the tokens' scheme.
+fn kept(old: &Site, new: &Site) -> Vec<bool> {
+    let services = old.services.iter().zip(&new.services);
+    let targets = services.map(|(old, new)| {
+        let (old, new) = (old.targets.endpoints(), new.targets.endpoints());
+        old.len() == new.len() && old.iter().zip(&new).all(|(old, new)| Arc::ptr_eq(old, new))
+    });
+    let schemes = old.jwt.iter().zip(&new.jwt).map(|(old, new)| Arc::ptr_eq(old, new));
+    targets.chain(schemes).collect()
+}
+
+#[test]
+fn a_target_goes_on_unless_its_place_or_its_bounds_have_changed() {
+    let sample = Sample::start();
+    let before = sample.site();
+    for (platform, gateway, expected) in [
+        (PLATFORM.to_owned(), GATEWAY.to_owned(), vec![true, true, true]),
+        (PLATFORM.replace(":2", ":3"), GATEWAY.to_owned(), vec![true, false, true]),
+        (
+            PLATFORM.replace("[services.b]", "[services.b]\nread_timeout = \"9s\""),
+            GATEWAY.to_owned(),
+            vec![true, false, true],
+        ),
+        (PLATFORM.to_owned(), format!("{GATEWAY}max_lifetime = \"1h\"\n"), vec![true, true, false]),
+    ] {
+        sample.reload(PLATFORM, GATEWAY).expect("the first again");
+        let old = sample.site();
+        sample.reload(&platform, &gateway).expect("good");
+        let new = sample.site();
+        assert_eq!(kept(&old, &new), expected, "{platform}{gateway}");
+        assert_eq!(old.etag_secret, new.etag_secret);
+    }
+    assert!(!Arc::ptr_eq(&before, &sample.site()), "the site itself is another");
+    sample.running.stop().expect("stopped");
+}
+
+#[test]
+fn an_issuer_s_keys_go_on_when_something_else_about_it_has_changed() {
+    let sample = Sample::start();
+    // Its keys were never loaded: a new source would be refused.
+    sample.reload(PLATFORM, &GATEWAY.replace("ES256", "RS256")).expect("good");
+    assert_eq!(sample.key_sources(), 1);
+    let refused = sample.reload(PLATFORM, &GATEWAY.replace("nowhere", "elsewhere"));
+    assert!(matches!(refused, Err(ReloadRefused::Keys(issuer)) if &*issuer == "one"));
+    sample.running.stop().expect("stopped");
+}
+
+#[test]
+fn whatever_takes_a_restart_is_refused_whether_or_not_anybody_thought_of_it() {
+    let sample = Sample::start();
+    for (from, to, key) in [
+        ("cores = 1", "cores = 2", "server.cores"),
+        ("access = \"off\"", "access = \"stdout\"", "log.access"),
+        ("watch = false", "watch = true", "reload.watch"),
+        ("name = \"plain\"", "name = \"other\"", "gateway.name"),
+        ("[log]", "[log]\naccess_queue_max = 7", "log.access_queue_max"),
+    ] {
+        let before = sample.site();
+        let refused = sample.reload(PLATFORM, &GATEWAY.replace(from, to));
+        let Err(ReloadRefused::Configuration(errors)) = refused else { panic!("{refused:?}") };
+        let keys: Vec<_> = errors.iter().map(|error| error.key()).collect();
+        assert_eq!(keys, [key]);
+        assert!(Arc::ptr_eq(&before, &sample.site()));
+    }
+    let may = GATEWAY.replace("[log]", "[log]\nlevel = \"warn\"");
+    sample.reload(PLATFORM, &may).expect("the level may change");
+    sample.running.stop().expect("stopped");
+}

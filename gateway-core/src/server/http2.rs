@@ -1,0 +1,272 @@
+//! One HTTP/2 connection: the HTTP library speaks, this file bounds every wait for its client.
+//!
+//! Each stream is a task on the core's thread. A stream whose client takes nothing of its answer is
+//! cancelled alone; the connection goes on.
+//!
+//! Invariants
+//! - A connection says that it ends (GOAWAY) before it does, and what is in flight then is answered.
+//! - What a client may make the gateway hold is bounded, whatever its windows say.
+//!
+//! Not here: what a request must be (`guard`), frames for nothing (`frames`).
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::alarm::Alarm;
+use crate::server::connection::Connected;
+use crate::server::watched::{Heard, Phase, Served, State, Watched};
+use crate::server::{Serve, ServerSettings};
+
+/// Bytes of one request's body that a client may send before they are read.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same of all requests of one connection: what unread bodies can cost.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// Bytes of an answer that wait for its client. As much is given to the library at once: it holds
+/// what it is given, and only a stream that has more to give is attended to.
+const SEND_BUFFER_MAX: usize = 64 * 1024;
+
+/// Streams that a client has cancelled before they were looked at.
+const RESETS_PENDING_MAX: usize = 20;
+
+/// Streams that were refused, for a fault of their own or because there were too many, in the whole
+/// life of a connection. No sound client comes near, however long it stays.
+const FAULTS_MAX: usize = 1_000;
+
+/// A client whose connection has died without a word is found out after these.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Time for a client to hang up once it has been told to go and nothing is in flight.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How a connection ends, if not by itself.
+enum End {
+    Closed(hyper::Result<()>),
+    /// Nobody asks for anything.
+    Unused,
+    /// The client reads nothing at all.
+    Stalled,
+    /// The client makes work for nothing.
+    Flooded,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn run<S, I>(on: &Rc<Connected<S>>, io: Watched<I>)
+where
+    S: Serve,
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (core, state, peer) = (&on.core, &on.state, on.transport.peer);
+    let streams = Streams {
+        state: Rc::clone(state),
+        idle_timeout: core.settings.idle_timeout,
+        tasks: Rc::default(),
+    };
+    let service = service_fn({
+        let on = Rc::clone(on);
+        move |request| answer(Rc::clone(&on), request)
+    });
+    let builder = builder(&core.settings, streams.clone());
+    let mut http = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut alarm = Alarm::default();
+    let mut leaving: Option<Instant> = None;
+    let end = poll_fn(|context| {
+        loop {
+            if let Poll::Ready(closed) = http.as_mut().poll(context) {
+                return Poll::Ready(End::Closed(closed));
+            }
+            if state.is_flooded() {
+                return Poll::Ready(End::Flooded);
+            }
+            let must_leave = leaving.is_none() && core.draining_since().is_some();
+            if !must_leave {
+                let Some((due, end)) = due(on, leaving) else { return Poll::Pending };
+                ready!(alarm.poll_at(due, context));
+                if leaving.is_some() || matches!(end, End::Stalled) {
+                    return Poll::Ready(end);
+                }
+            }
+            leaving = Some(Instant::now());
+            http.as_mut().graceful_shutdown();
+        }
+    });
+    match end.await {
+        End::Closed(Ok(())) | End::Unused => {}
+        End::Closed(Err(error)) => {
+            tracing::debug!(%peer, %error, "a client's connection broke");
+            if !state.has_ended() {
+                on.count_end("broken_http2");
+            }
+        }
+        End::Stalled => on.stalled(),
+        End::Flooded => on.flooded(),
+    }
+    // What is still being done is for nobody.
+    streams.tasks.take().abort_all();
+}
+
+/// When the wait for the client ends, and how; `None` while it is not the client that is waited
+/// for.
+fn due<S>(on: &Connected<S>, leaving: Option<Instant>) -> Option<(Instant, End)> {
+    let (settings, state) = (&on.core.settings, &on.state);
+    if let Some(since) = state.blocked_since() {
+        return Some((since + settings.idle_timeout, End::Stalled));
+    }
+    if state.phase() == Phase::Serving {
+        return None;
+    }
+    let limit = match state.phase() {
+        _ if leaving.is_some() => GOODBYE,
+        Phase::New => settings.head_timeout,
+        _ => settings.idle_timeout,
+    };
+    Some((leaving.map_or(state.since(), |since| since.max(state.since())) + limit, End::Unused))
+}
+
+fn builder(settings: &ServerSettings, streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER_MAX)
+        .max_concurrent_streams(settings.http2.streams_max)
+        .max_header_list_size(u32::try_from(settings.head_limits.head_size_max).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
+        .max_local_error_reset_streams(FAULTS_MAX);
+    builder
+}
+
+async fn answer<S: Serve>(
+    on: Rc<Connected<S>>,
+    request: Request<Incoming>,
+) -> Result<Response<Pieces<Served<S::Body>>>, Infallible> {
+    let mut response = on.answer(request).await;
+    // It is the connection's affair, and here the connection says so itself.
+    response.headers_mut().remove(header::CONNECTION);
+    let state = Rc::clone(&on.state);
+    Ok(response.map(|body| Pieces { body, rest: Bytes::new(), state }))
+}
+
+/// A body in pieces of a bounded size. They are not copied.
+struct Pieces<B> {
+    body: B,
+    rest: Bytes,
+    state: Rc<State>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(context)?).map(Frame::into_data) {
+                Some(Ok(data)) => this.rest = data,
+                Some(Err(trailers)) => return Poll::Ready(Some(Ok(trailers))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let size = this.rest.len().min(SEND_BUFFER_MAX);
+        let piece = Frame::data(this.rest.split_to(size));
+        this.state.hears(Poll::Ready(Some(Ok(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = u64::try_from(self.rest.len()).unwrap_or(u64::MAX);
+        let of_body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
+    }
+}
+
+/// The streams of one connection.
+#[derive(Clone)]
+struct Streams {
+    state: Rc<State>,
+    idle_timeout: Duration,
+    tasks: Rc<RefCell<JoinSet<()>>>,
+}
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let (state, idle_timeout) = (Rc::clone(&self.state), self.idle_timeout);
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.spawn_local(Attended {
+            stream: Box::pin(stream),
+            state,
+            idle_timeout,
+            alarm: Alarm::default(),
+            waits_since: None,
+        });
+        while let Some(ended) = tasks.try_join_next() {
+            if ended.is_err_and(|error| error.is_panic()) {
+                tracing::error!("a panic ended a stream");
+            }
+        }
+    }
+}
+
+/// A stream that ends when its client takes nothing for too long.
+struct Attended<F> {
+    stream: Pin<Box<F>>,
+    state: Rc<State>,
+    idle_timeout: Duration,
+    alarm: Alarm,
+    waits_since: Option<Instant>,
+}
+
+impl<F: Future<Output = ()>> Future for Attended<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let _ = this.state.take_heard();
+        if this.stream.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        match this.state.take_heard() {
+            Heard::Wait => {
+                this.waits_since = None;
+                return Poll::Pending;
+            }
+            Heard::Progress => this.waits_since = None,
+            Heard::Nothing => {}
+        }
+        let since = *this.waits_since.get_or_insert_with(Instant::now);
+        this.alarm.poll_at(since + this.idle_timeout, context)
+    }
+}

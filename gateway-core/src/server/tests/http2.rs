@@ -1,0 +1,181 @@
+//! HTTP/2 over pipes, under paused time.
+
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+
+use super::*;
+
+#[derive(Clone)]
+struct Spawn;
+
+impl<F: Future + 'static> Executor<F> for Spawn {
+    fn execute(&self, task: F) {
+        spawn_local(async move { drop(task.await) });
+    }
+}
+
+/// A client, and the end of its connection.
+struct Speaker {
+    requests: SendRequest<Full<Bytes>>,
+    ends: JoinHandle<hyper::Result<()>>,
+}
+
+impl Speaker {
+    async fn ask(&mut self, path: &str) -> hyper::Result<Response<Incoming>> {
+        let request = Request::get(format!("http://a{path}")).body(Full::default());
+        self.requests.ready().await?;
+        self.requests.send_request(request.expect("a request")).await
+    }
+
+    /// The body of an answer.
+    async fn hear(&mut self, path: &str) -> hyper::Result<Bytes> {
+        let answer = self.ask(path).await?;
+        Ok(answer.collect().await?.to_bytes())
+    }
+}
+
+/// Serves a connection while `script` plays the client; both must come to an end.
+async fn play(script: impl AsyncFnOnce(Speaker, &Core<Arc<Sample>>)) {
+    let play = async {
+        let Piped { client, place, server } = Piped::new(settings());
+        let transport = Transport::plain(([127, 0, 0, 1], 1).into());
+        let serving = connection::run(&place, server.expect("a pipe"), transport);
+        let script = async {
+            let mut builder = Builder::new(Spawn);
+            builder.timer(TokioTimer::new()).initial_stream_window_size(32 * 1024);
+            let opened = builder.handshake(TokioIo::new(client)).await;
+            let (requests, connection) = opened.expect("HTTP/2");
+            script(Speaker { requests, ends: spawn_local(connection) }, &place.core).await;
+        };
+        tokio::join!(serving, script);
+    };
+    LocalSet::new().run_until(play).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_wait_for_a_client_of_http_2_ends_at_its_own_time() {
+    for (asks, expected_s) in [(false, 10), (true, 75)] {
+        play(async |mut speaker, _| {
+            if asks {
+                assert_eq!(speaker.hear("/").await.expect("an answer"), "ok");
+            }
+            let started = Instant::now();
+            assert!(speaker.ends.await.expect("no panic").is_ok(), "told to go");
+            assert_eq!(started.elapsed().as_secs(), expected_s);
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_go_when_told_to_is_cut() {
+    // The preface and settings, and from then on nothing: not even an answer to a ping.
+    let opening = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0";
+    for (opening, expected_s) in [(opening, 11), (&opening[..20], 10)] {
+        let script = async |client: &mut DuplexStream, _: &_| {
+            let started = Instant::now();
+            say(client, opening).await;
+            hear_all(client).await;
+            assert_eq!(started.elapsed().as_secs(), expected_s);
+        };
+        LocalSet::new().run_until(Piped::new(settings()).play(script)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_client_takes_nothing_is_cancelled_alone() {
+    play(async |mut speaker, _| {
+        let started = Instant::now();
+        let stalled = speaker.ask("/large").await.expect("an answer");
+        let mut other =
+            Speaker { requests: speaker.requests.clone(), ends: spawn_local(async { Ok(()) }) };
+        let slow = spawn_local(async move { other.hear("/slow").await });
+        sleep(Duration::from_secs(74)).await;
+        assert_eq!(speaker.hear("/").await.expect("an answer"), "ok");
+        sleep(Duration::from_secs(2)).await;
+        let mut body = stalled.into_body();
+        let mut taken = 0;
+        // To the library, a stream that is cancelled is one that ends.
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, Bytes::len);
+        }
+        assert!(taken < 1 << 20, "{taken}");
+        assert_eq!(started.elapsed().as_secs(), 76);
+        assert_eq!(speaker.hear("/").await.expect("an answer"), "ok", "the connection goes on");
+        assert_eq!(
+            slow.await.expect("no panic").expect("an answer"),
+            "ok",
+            "a service may be slow"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_its_answer_slowly_gets_all_of_it() {
+    play(async |mut speaker, _| {
+        let mut body = speaker.ask("/large").await.expect("an answer").into_body();
+        let mut taken = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.expect("not cancelled");
+            taken += frame.data_ref().map_or(0, Bytes::len);
+            sleep(Duration::from_secs(5)).await;
+        }
+        assert_eq!(taken, 1 << 20);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_http_2_answers_what_is_in_flight_and_takes_nothing_new() {
+    play(async |mut speaker, core| {
+        let sample = Arc::clone(&core.serve);
+        let mut other =
+            Speaker { requests: speaker.requests.clone(), ends: spawn_local(async { Ok(()) }) };
+        let in_flight = spawn_local(async move { other.hear("/slow").await });
+        while sample.serving.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        core.drain();
+        sleep(Duration::from_secs(1)).await;
+        assert!(speaker.ask("/").await.is_err(), "after GOAWAY");
+        assert_eq!(in_flight.await.expect("no panic").expect("an answer"), "ok");
+        assert!(speaker.ends.await.expect("no panic").is_ok());
+        assert_eq!(sample.serving.load(Ordering::SeqCst), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_cancelled_ends_what_was_done_for_it() {
+    play(async |mut speaker, core| {
+        let sample = Arc::clone(&core.serve);
+        let serving = || sample.serving.load(Ordering::SeqCst);
+        let in_flight = speaker.ask("/gate");
+        let cancels = async {
+            while serving() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = in_flight => panic!("nobody opens the gate"),
+            () = cancels => {}
+        }
+        while serving() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(speaker.hear("/").await.expect("an answer"), "ok");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_one_stream_leaves_the_others() {
+    play(async |mut speaker, _| {
+        assert!(speaker.ask("/panic").await.is_err());
+        assert_eq!(speaker.hear("/").await.expect("an answer"), "ok");
+    })
+    .await;
+}

@@ -1,0 +1,138 @@
+//! Reading an answer's head, and how its body ends (RFC 9112 §6.3).
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+
+use super::decode::Decoder;
+use super::failed::Failed;
+
+/// Header fields of an answer.
+const FIELDS_MAX: usize = 128;
+
+/// How each answer begins; what does not is not waited for.
+const PREFIX: &[u8] = b"HTTP/1.";
+
+/// An answer's head.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) response: Response<()>,
+    pub(super) decoder: Decoder,
+    /// Whether the connection may be used again.
+    pub(super) is_persistent: bool,
+}
+
+/// The head, once all of it is there. `searched` is how far its end has been looked for.
+pub(super) fn read(
+    unread: &mut BytesMut,
+    searched: &mut usize,
+    is_head: bool,
+) -> Result<Option<Head>, Failed> {
+    let begins = unread.get(..PREFIX.len()).unwrap_or(unread);
+    if !PREFIX.starts_with(begins) {
+        return Err(Failed::Malformed("its first bytes"));
+    }
+    let Some(length) = end(unread, searched) else { return Ok(None) };
+    // Copied: the buffer stays with the connection, and the values share one allocation.
+    let bytes = Bytes::copy_from_slice(unread.get(..length).unwrap_or_default());
+    let head = parse(&bytes, is_head)?;
+    unread.advance(length);
+    Ok(Some(head))
+}
+
+/// Where the head ends.
+fn end(unread: &[u8], searched: &mut usize) -> Option<usize> {
+    let from = searched.saturating_sub(3);
+    let rest = unread.get(from..).unwrap_or_default();
+    // Services of old end lines with a bare line feed, which does no harm on this side.
+    let mut found = None;
+    for at in memchr::memchr_iter(b'\n', rest) {
+        let after = rest.get(at + 1..).unwrap_or_default();
+        if after.starts_with(b"\n") {
+            found = Some(at + 2);
+        } else if after.starts_with(b"\r\n") {
+            found = Some(at + 3);
+        }
+        if found.is_some() {
+            break;
+        }
+    }
+    *searched = unread.len();
+    found.map(|length| from + length)
+}
+
+fn parse(bytes: &Bytes, is_head: bool) -> Result<Head, Failed> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let outcome = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields);
+    match outcome {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(Failed::Malformed("the head ends early")),
+        Err(httparse::Error::TooManyHeaders) => return Err(Failed::HeadTooLarge(bytes.len())),
+        Err(_) => return Err(Failed::Malformed("its head")),
+    }
+    let mut response = Response::new(());
+    *response.status_mut() = parsed
+        .code
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or(Failed::Malformed("its status"))?;
+    let is_1_1 = parsed.version == Some(1);
+    *response.version_mut() = if is_1_1 { Version::HTTP_11 } else { Version::HTTP_10 };
+    *response.headers_mut() = headers(bytes, parsed.headers)?;
+    let headers = response.headers();
+    let decoder = if is_head { Decoder::Done } else { decoder(response.status(), headers)? };
+    let is_persistent = is_1_1
+        && !decoder.ends_with_connection()
+        && !has_token(headers, &header::CONNECTION, "close");
+    Ok(Head { response, decoder, is_persistent })
+}
+
+fn headers(bytes: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Failed> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let name = name.map_err(|_| Failed::Malformed("a header field's name"))?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+        headers.append(name, value.map_err(|_| Failed::Malformed("a header field's value"))?);
+    }
+    Ok(headers)
+}
+
+/// How the body ends. What could be read in two ways is refused: whoever sent it may mean the
+/// other one.
+fn decoder(status: StatusCode, headers: &HeaderMap) -> Result<Decoder, Failed> {
+    if status.is_informational() || matches!(status.as_u16(), 204 | 304) {
+        return Ok(Decoder::Done);
+    }
+    let length = length(headers)?;
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next(), length) {
+        (None, _, Some(length)) => Ok(Decoder::length(length)),
+        (None, _, None) => Ok(Decoder::UntilEnd),
+        (Some(coding), None, None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Ok(Decoder::chunked())
+        }
+        (Some(_), None, None) => Err(Failed::Malformed("a transfer coding that was not asked for")),
+        (Some(_), Some(_), _) => Err(Failed::Malformed("several transfer codings")),
+        (Some(_), _, Some(_)) => Err(Failed::Malformed("a length beside a transfer coding")),
+    }
+}
+
+fn length(headers: &HeaderMap) -> Result<Option<u64>, Failed> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return Ok(None) };
+    if lengths.next().is_some() {
+        return Err(Failed::Malformed("several lengths"));
+    }
+    let text = first.to_str().unwrap_or_default();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let length = text.parse().ok().filter(|_| is_number);
+    length.map(Some).ok_or(Failed::Malformed("its length"))
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
+}

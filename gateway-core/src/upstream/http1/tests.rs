@@ -1,0 +1,316 @@
+//! The connection against scripted services: bytes in, bytes out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http::{HeaderMap, HeaderValue, Request};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::sleep;
+
+use super::*;
+
+fn request(method: &str, body: Body) -> Request<Body> {
+    let builder = Request::builder().method(method).uri("/links?a=1").header("host", "links");
+    builder.body(body).expect("a request")
+}
+
+fn streamed(pieces: &'static [&'static str]) -> Body {
+    let frames = pieces.iter().map(|piece| Ok::<_, BodyError>(Frame::data(Bytes::from(*piece))));
+    Body::boxed(StreamBody::new(stream::iter(frames)))
+}
+
+/// An answer in one line: status, body, trailers, and whether the connection is good for more.
+async fn read(connection: &mut Connection<DuplexStream>, response: Response<()>) -> String {
+    let mut line = format!("{}", response.status().as_u16());
+    loop {
+        match poll_fn(|context| connection.poll_frame(context)).await {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => line += &format!(" {}", String::from_utf8_lossy(&data)),
+                Err(frame) => line += &format!(" {:?}", frame.into_trailers().expect("trailers")),
+            },
+            Some(Err(error)) => return format!("{line} failed: {error}"),
+            None => break,
+        }
+    }
+    if connection.is_ready() { line + " again" } else { line }
+}
+
+/// What the gateway makes of `answer`, given in pieces of so many bytes; then the service hangs up.
+async fn outcome_in(answer: &[u8], method: &str, piece: usize) -> String {
+    let (here, mut there) = duplex(64 * 1024);
+    let mut connection = Connection::new(here, 8_192);
+    let service = async {
+        there.read_u8().await.expect("a request");
+        for piece in answer.chunks(piece) {
+            there.write_all(piece).await.expect("a gateway");
+            tokio::task::yield_now().await;
+        }
+        there.shutdown().await.expect("a gateway");
+        there
+    };
+    let call = async {
+        match connection.send(request(method, Body::empty())).await {
+            Ok(response) => read(&mut connection, response).await,
+            Err(not_sent) => format!("failed: {}", not_sent.failed),
+        }
+    };
+    tokio::join!(call, service).0
+}
+
+async fn outcome(answer: &str) -> String {
+    outcome_in(answer.as_bytes(), "GET", usize::MAX).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_ends_where_its_head_says_or_is_refused() {
+    for (answer, expected) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "200 ok again"),
+        ("HTTP/1.1 200 OK\nContent-Length: 2\n\nok", "200 ok again"),
+        ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "200 again"),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", "204 again"),
+        ("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", "304 again"),
+        ("HTTP/1.1 200 OK\r\n\r\nuntil the end", "200 until the end"),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "200 ok"),
+        ("HTTP/1.1 200 OK\r\nConnection: a, Close\r\nContent-Length: 2\r\n\r\nok", "200 ok"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n", "200 ok"),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "200 again"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
+            "200 ok failed: the connection ended too early",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+            "failed: the answer is not HTTP/1.1: several lengths",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+            "failed: the answer is not HTTP/1.1: its length",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "failed: the answer is not HTTP/1.1: a length beside a transfer coding",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "failed: the answer is not HTTP/1.1: a transfer coding that was not asked for",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "failed: the answer is not HTTP/1.1: several transfer codings",
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            "failed: the answer is not HTTP/1.1: another protocol, which nobody asked for",
+        ),
+        ("HTTP/1.1 200 OK\r\nBad Name: 1\r\n\r\n", "failed: the answer is not HTTP/1.1: its head"),
+        ("HTTP/2 200\r\n\r\n", "failed: the answer is not HTTP/1.1: its first bytes"),
+        ("SSH-2.0-OpenSSH_9.6\r\n", "failed: the answer is not HTTP/1.1: its first bytes"),
+        ("HTTP/1.1 200 OK\r\nX: 1\r\n", "failed: the connection ended too early"),
+        ("", "failed: the connection ended too early"),
+    ] {
+        assert_eq!(outcome(answer).await, expected, "{answer:?}");
+    }
+    let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(17);
+    let expected = "failed: the answer is not HTTP/1.1: too many interim answers";
+    assert_eq!(outcome(&interim).await, expected);
+    let head = outcome_in(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 1).await;
+    assert_eq!(head, "200 again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_are_read_as_they_are_written_or_not_at_all() {
+    for (body, expected) in [
+        ("0\r\n\r\n", "200 again"),
+        ("2\r\nok\r\n0\r\n\r\n", "200 ok again"),
+        ("2\r\nok\r\n003;a=\"b\"\r\nyes\r\n0;last\r\n\r\n", "200 ok yes again"),
+        ("A \r\n0123456789\r\n0\r\n\r\n", "200 0123456789 again"),
+        ("2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n", r#"200 ok {"x-sum": "1"} again"#),
+        ("2\r\nok\r\n0\r\n\r\nmore", "200 ok"),
+        ("2\r\nok\r\n", "200 ok failed: the connection ended too early"),
+        ("2\r\nok\r\n0\r\n", "200 ok failed: the connection ended too early"),
+        ("2\r\nok!\r\n", "200 ok failed: the answer is not HTTP/1.1: a chunk longer than its size"),
+        ("2\nok\r\n", "200 failed: the answer is not HTTP/1.1: a chunk's size"),
+        ("+2\r\nok\r\n", "200 failed: the answer is not HTTP/1.1: a chunk's size"),
+        ("0x2\r\nok\r\n", "200 failed: the answer is not HTTP/1.1: a chunk's size"),
+        ("\r\nok\r\n", "200 failed: the answer is not HTTP/1.1: a chunk's size"),
+        ("10000000000000000\r\n", "200 failed: the answer is not HTTP/1.1: a chunk's size"),
+        (
+            "2\r\nok\r\n0\r\nBad Name: 1\r\n\r\n",
+            "200 ok failed: the answer is not HTTP/1.1: a trailer field",
+        ),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n{body}");
+        assert_eq!(outcome(&answer).await, expected, "{body:?}");
+    }
+    let endless = [
+        format!("2;{:x<1024}", ""),
+        format!("0\r\n{}", "X-Sum: 1\r\n".repeat(33)),
+        format!("0\r\nX-Sum: {:x<9000}", ""),
+    ];
+    for body in endless {
+        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+        assert!(outcome(&answer).await.starts_with("200 failed: the answer is not"), "{body:.20}");
+    }
+}
+
+proptest! {
+    /// However an answer is cut into packets, and whatever it is, it is the same answer.
+    #[test]
+    fn packets_mean_nothing(chunks in proptest::collection::vec("[a-z]{1,9}", 0..5), cut in 1_usize..40) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let body: String =
+            chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n");
+        let found = runtime.block_on(outcome_in(answer.as_bytes(), "GET", cut));
+        prop_assert_eq!(found.replace(' ', ""), format!("200{}again", chunks.concat()));
+    }
+
+    #[test]
+    fn whatever_a_service_sends_is_an_answer_or_a_failure(bytes: Vec<u8>, cut in 1_usize..9) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        runtime.block_on(outcome_in(&bytes, "GET", cut));
+        answer.extend(bytes);
+        runtime.block_on(outcome_in(&answer, "GET", cut));
+    }
+}
+
+/// What the service is sent, up to the end of its input.
+async fn sent(request: Request<Body>) -> String {
+    let (here, mut there) = duplex(64 * 1024);
+    let mut connection = Connection::new(here, 8_192);
+    let call = async {
+        let failed = connection.send(request).await.expect_err("no answer").failed;
+        drop(connection);
+        failed
+    };
+    let service = async {
+        let mut bytes = vec![0; 64 * 1024];
+        let mut length = 0;
+        loop {
+            let piece = there.read(&mut bytes[length..]);
+            match tokio::time::timeout(Duration::from_secs(1), piece).await {
+                Ok(Ok(0) | Err(_)) | Err(_) => break,
+                Ok(Ok(read)) => length += read,
+            }
+        }
+        drop(there);
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    let (failed, sent) = tokio::join!(call, service);
+    match failed {
+        Failed::Body(error) => format!("{sent} failed: {error}"),
+        _ => sent,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_told_where_a_request_ends() {
+    const HEAD: &str = "/links?a=1 HTTP/1.1\r\nhost: links\r\n";
+    let full = || Body::from(Bytes::from_static(b"whole"));
+    for (request, expected) in [
+        (request("GET", Body::empty()), format!("GET {HEAD}\r\n")),
+        (request("DELETE", Body::empty()), format!("DELETE {HEAD}\r\n")),
+        (request("POST", Body::empty()), format!("POST {HEAD}content-length: 0\r\n\r\n")),
+        (request("PUT", full()), format!("PUT {HEAD}content-length: 5\r\n\r\nwhole")),
+        (
+            request("POST", streamed(&["half", "", " and half"])),
+            format!(
+                "POST {HEAD}transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n9\r\n and half\r\n0\r\n\r\n"
+            ),
+        ),
+    ] {
+        assert_eq!(sent(request).await, expected);
+    }
+    let announced = |length: &str, body: Body| {
+        let mut request = request("POST", body);
+        request.headers_mut().insert("content-length", length.parse().expect("a value"));
+        request.headers_mut().insert("transfer-encoding", HeaderValue::from_static("gzip"));
+        request
+    };
+    let with_length = |length: u64| format!("POST {HEAD}content-length: {length}\r\n\r\n");
+    for (length, body, expected) in [
+        ("99", full(), with_length(5) + "whole"),
+        ("4", streamed(&["ha", "lf"]), with_length(4) + "half"),
+        (
+            "5",
+            streamed(&["half"]),
+            with_length(5) + "half failed: the request's body is not as long as its head says",
+        ),
+        (
+            "3",
+            streamed(&["ha", "lf"]),
+            with_length(3) + "ha failed: the request's body is not as long as its head says",
+        ),
+    ] {
+        assert_eq!(sent(announced(length, body)).await, expected, "{length}");
+    }
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", HeaderValue::from_static("1"));
+    let frames = [Ok::<_, BodyError>(Frame::data("ok".into())), Ok(Frame::trailers(trailers))];
+    let body = Body::boxed(StreamBody::new(stream::iter(frames)));
+    let expected = "transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n";
+    assert_eq!(sent(request("POST", body)).await, format!("POST {HEAD}{expected}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_come_before_the_request_has_been_sent() {
+    let (here, mut there) = duplex(64);
+    let mut connection = Connection::new(here, 8_192);
+    let endless =
+        stream::repeat("and so on ").map(|piece| Ok::<_, BodyError>(Frame::data(piece.into())));
+    let call = async {
+        let upload = request("POST", Body::boxed(StreamBody::new(endless)));
+        let response = connection.send(upload).await.expect("an answer");
+        read(&mut connection, response).await
+    };
+    let service = async {
+        let mut head = [0; 40];
+        there.read_exact(&mut head).await.expect("a request");
+        there
+            .write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+            .await
+            .expect("a gateway");
+        there
+    };
+    assert_eq!(tokio::join!(call, service).0, "413 no", "and the connection is not used again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_stops_reading_holds_the_body_back() {
+    let (here, there) = duplex(64);
+    let mut connection = Connection::new(here, 8_192);
+    let endless = stream::repeat(())
+        .map(|()| Ok::<_, BodyError>(Frame::data(Bytes::from_static(&[b'x'; 100]))));
+    let body = Body::boxed(StreamBody::new(endless));
+    tokio::select! {
+        _ = connection.send(request("POST", body)) => panic!("nobody answered"),
+        () = sleep(Duration::from_secs(1)) => {}
+    }
+    // One piece at a time is waiting to be written, whatever there is.
+    assert!(connection.unwritten.len() <= 110, "{}", connection.unwritten.len());
+    drop(there);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_finds_its_connection_over_comes_back_whole() {
+    let check = async |farewell: &[u8], expected: &str| {
+        let (here, mut there) = duplex(1_024);
+        let mut connection = Connection::new(here, 8_192);
+        there.write_all(farewell).await.expect("a gateway");
+        there.shutdown().await.expect("a gateway");
+        let upload = request("POST", streamed(&["whole"]));
+        let not_sent = connection.send(upload).await.expect_err("nobody there");
+        assert_eq!(not_sent.failed.to_string(), expected);
+        let back = not_sent.request.expect("the request");
+        assert_eq!((back.method().as_str(), back.uri().path()), ("POST", "/links"));
+        let body = http_body_util::BodyExt::collect(back.into_body()).await.expect("its body");
+        assert_eq!(body.to_bytes(), "whole");
+    };
+    check(b"", "the connection ended too early").await;
+    check(b"HTTP/1.1 408 Request Timeout\r\n\r\n", "the service spoke unasked").await;
+}

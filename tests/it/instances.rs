@@ -1,0 +1,270 @@
+//! Gateways as processes: signals, drains, restarts, alone and behind a balancer.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::harness::{Harness, Load, json_of, program};
+use tests::platform::Service;
+use tests::verify::packages;
+
+use crate::split::WIDE;
+
+/// How long a test waits for a process.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("{what}"))
+}
+
+/// One gateway's process. It is killed when it is dropped.
+struct Instance {
+    child: Child,
+    log: PathBuf,
+    address: String,
+    admin: String,
+}
+
+impl Instance {
+    /// Starts `mobile-bff` over the harness's platform. `name` names its files, `more` are further
+    /// variables.
+    async fn start(harness: &Harness, name: &str, more: &[(&str, &str)]) -> Self {
+        let file = |ending: &str| harness.configuration().join(format!("{name}.{ending}"));
+        let log = file("log");
+        let mut command = Command::new(program("mobile-bff"));
+        command.args(["serve", "--stop-with-parent", "--environment", "test", "--config"]);
+        command.arg(harness.configuration()).env_clear().env("NO_COLOR", "1");
+        command.envs(harness.variables()).envs(more.iter().copied());
+        let lines = File::options().append(true).create(true).open(file("lines")).expect("a file");
+        command.stdin(Stdio::null()).stdout(lines).stderr(File::create(&log).expect("a file"));
+        let child = command.spawn().expect("started");
+        let mut instance = Self { child, log, address: String::new(), admin: String::new() };
+        instance.address = instance.said("address=").await;
+        instance.admin = format!("http://{}", instance.said("admin=").await);
+        until("it is ready", async || (instance.readyz(harness).await?.0 == 200).then_some(()))
+            .await;
+        instance
+    }
+
+    /// Starts it again, at the addresses it had.
+    async fn start_again(&self, harness: &Harness, name: &str) -> Self {
+        let admin = self.admin.trim_start_matches("http://");
+        let addresses =
+            [("GATEWAY__SERVER__LISTEN", &*self.address), ("GATEWAY__ADMIN__LISTEN", admin)];
+        Self::start(harness, name, &addresses).await
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What stands in its log behind these words.
+    async fn said(&self, words: &str) -> String {
+        let found = async || {
+            let log = self.log();
+            let rest = log.split_once(words)?.1;
+            rest.split_once(char::is_whitespace).map(|(value, _)| value.to_owned())
+        };
+        until(&format!("{words} in {}", self.log()), found).await
+    }
+
+    async fn readyz(&self, harness: &Harness) -> Option<(u16, Value)> {
+        let answer = harness.client.get(format!("{}/readyz", self.admin)).send().await.ok()?;
+        Some((answer.status().as_u16(), json_of(answer).await))
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/links/x7Kp2", self.address)
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        until("the process ends", async || child.try_wait().expect("a child")).await
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn sighup_reloads() {
+    let harness = Harness::start().await;
+    let instance = Instance::start(&harness, "one", &[]).await;
+    harness
+        .edit("platform.toml", |text| text.replace("API-Version = \"2\"", "API-Version = \"3\""));
+    instance.signal("HUP");
+    let reloaded = async || {
+        let (status, ready) = instance.readyz(&harness).await?;
+        assert_eq!(status, 200);
+        (ready["configuration"]["last_reload"]["result"] == "success").then_some(())
+    };
+    until("the reload", reloaded).await;
+    let url = format!("http://{}/v2/links", instance.address);
+    let answer = harness.client.get(url).bearer_auth(&harness.token).send().await;
+    assert_eq!(answer.expect("an answer").status(), 200);
+    assert_eq!(harness.last_request(Service::Link).header("x-api-version"), Some("3"));
+}
+
+#[tokio::test]
+async fn sigterm_turns_readiness_off_before_the_door_closes_and_finishes_what_is_in_flight() {
+    let harness = Harness::start().await;
+    let delay = [("GATEWAY__SERVER__DRAIN_DELAY", "1s")];
+    let mut instance = Instance::start(&harness, "one", &delay).await;
+    harness.fault(Service::Link, r#"{"next":1,"hold":true}"#);
+    let get = || harness.client.get(instance.url()).bearer_auth(&harness.token).send();
+    let slow = tokio::spawn(get());
+    harness.until_called(Service::Link, 0).await;
+    instance.signal("TERM");
+    until("it is not ready", async || (instance.readyz(&harness).await?.0 == 503).then_some(()))
+        .await;
+    // The balancer has not heard of it yet: the door is open, for new connections too.
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let answer = client.get(instance.url()).bearer_auth(&harness.token).send().await;
+    assert_eq!(answer.expect("the door is open").status(), 200);
+    let refused = async || {
+        let answer = reqwest::Client::builder().no_proxy().build().expect("a client");
+        answer.get(instance.url()).send().await.is_err().then_some(())
+    };
+    until("the door closes", refused).await;
+    assert_eq!(instance.readyz(&harness).await.map(|(status, _)| status), Some(503));
+    harness.release(Service::Link);
+    let answer = slow.await.expect("no panic").expect("what is in flight is answered");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["connection"], "close");
+    assert_eq!(instance.ended().await.code(), Some(0), "{}", instance.log());
+}
+
+#[tokio::test]
+async fn a_second_signal_hurries_and_post_drain_is_the_first() {
+    let harness = Harness::start().await;
+    let delay = [("GATEWAY__SERVER__DRAIN_DELAY", "1h")];
+    let mut instance = Instance::start(&harness, "one", &delay).await;
+    harness.fault(Service::Link, r#"{"next":1,"hold":true}"#);
+    let slow = harness.client.get(instance.url()).bearer_auth(&harness.token).send();
+    let slow = tokio::spawn(slow);
+    harness.until_called(Service::Link, 0).await;
+    let drain = || harness.client.post(format!("{}/drain", instance.admin)).send();
+    assert_eq!(drain().await.expect("an answer").status(), 202);
+    assert_eq!(instance.readyz(&harness).await.map(|(status, _)| status), Some(503));
+    assert_eq!(drain().await.expect("an answer").status(), 202, "and once more changes nothing");
+    assert!(instance.child.try_wait().expect("a child").is_none(), "it waits for its balancer");
+    instance.signal("INT");
+    assert_eq!(instance.ended().await.code(), Some(0), "{}", instance.log());
+    assert!(slow.await.expect("no panic").is_err(), "it was cut");
+    let lines = std::fs::read_to_string(harness.configuration().join("one.lines")).expect("lines");
+    assert!(lines.contains("client_disconnected"), "what was cut is written down: {lines}");
+}
+
+/// HAProxy in front of gateways: it asks each every 50 ms whether it is ready, and tries another
+/// where no connection can be made. Nothing else is tried again.
+struct Balancer {
+    child: Child,
+    url: String,
+}
+
+impl Balancer {
+    fn start(directory: &Path, instances: &[Instance]) -> Self {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = free.local_addr().expect("bound").port();
+        drop(free);
+        let servers = instances.iter().enumerate().map(|(number, instance)| {
+            let (address, admin) = (&instance.address, instance.admin.rsplit(':').next());
+            let admin = admin.expect("a port");
+            format!(
+                "  server gateway-{number} {address} check port {admin} inter 50ms fall 1 rise 1\n"
+            )
+        });
+        let configuration = format!(
+            "defaults\n  mode http\n  timeout connect 1s\n  timeout client 20s\n  timeout server 20s\n  \
+             retries 3\n  option redispatch 1\n  retry-on conn-failure\n\
+             listen gateways\n  bind 127.0.0.1:{port}\n  balance roundrobin\n  option httpchk\n  \
+             http-check send meth GET uri /readyz hdr Host localhost\n{}",
+            servers.collect::<String>()
+        );
+        let path = directory.join("haproxy.cfg");
+        std::fs::write(&path, configuration).expect("written");
+        let log = File::create(directory.join("haproxy.log")).expect("a file");
+        let mut command = packages::haproxy().expect("haproxy").command();
+        command.arg("-db").arg("-f").arg(&path).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a file")).stderr(log);
+        let url = format!("http://127.0.0.1:{port}/links/x7Kp2");
+        Self { child: command.spawn().expect("started"), url }
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Clients of the test below: each has one request in flight.
+const CLIENTS: usize = 6;
+
+#[tokio::test]
+async fn behind_a_balancer_a_drain_and_a_restart_fail_nothing_and_a_kill_only_what_was_in_flight() {
+    let harness = Harness::builder().layer("mobile-bff", WIDE).start().await;
+    let delay = [("GATEWAY__SERVER__DRAIN_DELAY", "400ms")];
+    let mut instances = Vec::new();
+    for name in ["drained", "killed", "restarted"] {
+        instances.push(Instance::start(&harness, name, &delay).await);
+    }
+    let balancer = Balancer::start(harness.configuration(), &instances);
+    let (url, token) = (balancer.url.clone(), harness.token.clone());
+    let up = async || {
+        let answer = harness.client.get(&url).bearer_auth(&token).send().await.ok()?;
+        (answer.status() == 200).then_some(())
+    };
+    until("the balancer is up", up).await;
+    let load = Load::start(CLIENTS, move |client, _| client.get(&url).bearer_auth(&token));
+    load.rounds(8).await;
+
+    let drain = harness.client.post(format!("{}/drain", instances[0].admin)).send().await;
+    assert_eq!(drain.expect("an answer").status(), 202);
+    assert_eq!(instances[0].ended().await.code(), Some(0));
+    load.rounds(8).await;
+
+    instances[2].signal("TERM");
+    assert_eq!(instances[2].ended().await.code(), Some(0));
+    load.rounds(5).await;
+    let served = served(&harness, "restarted");
+    instances[2] = instances[2].start_again(&harness, "restarted").await;
+    let again = async || (self::served(&harness, "restarted") > served).then_some(());
+    until("it is called again", again).await;
+    load.rounds(8).await;
+    assert_eq!(load.failed(), Vec::<String>::new(), "neither a drain nor a restart fails anything");
+
+    assert!(self::served(&harness, "killed") > 0);
+    instances[1].signal("KILL");
+    instances[1].ended().await;
+    load.rounds(8).await;
+    let failed = load.stop().await;
+    assert!(failed.len() <= CLIENTS, "only what was in flight fails: {failed:#?}");
+}
+
+/// Requests that an instance has written down.
+fn served(harness: &Harness, name: &str) -> usize {
+    let lines = std::fs::read_to_string(harness.configuration().join(format!("{name}.lines")));
+    lines.unwrap_or_default().lines().count()
+}
