@@ -6,12 +6,13 @@
 
 use std::fmt;
 
-use crate::site::{Action, Route, Service, Site};
+use crate::site::{Action, Proxy, Route, Service, Site};
 
 /// Writes what one request may cause at each service.
 pub(super) fn explain(site: &Site, route: &Route, out: &mut dyn fmt::Write) -> fmt::Result {
     let attempts = of_route(site, route);
-    let all = attempts.iter().map(|(_, attempts)| attempts).sum::<u64>();
+    let all =
+        attempts.iter().map(|(_, attempts)| attempts).sum::<u64>() - not_together(site, route);
     if attempts.is_empty() {
         return Ok(());
     }
@@ -41,6 +42,26 @@ pub(super) fn comment(site: &Site) -> String {
     out
 }
 
+/// Attempts at the route's own service, and at its canary.
+fn of_proxy<'a>(site: &'a Site, proxy: &'a Proxy) -> impl Iterator<Item = (usize, u64)> + 'a {
+    let canary = proxy.canary.as_ref().map(|canary| canary.service);
+    [Some(proxy.service), canary].into_iter().flatten().map(move |service| {
+        let is_mesh = site.services.get(service).is_some_and(|one| one.is_mesh);
+        let retry = proxy.retry.as_ref().filter(|_| !is_mesh);
+        (service, retry.map_or(1, |retry| u64::from(retry.attempts_max)))
+    })
+}
+
+/// A request goes to the route's own service or to its canary: the fewer of those attempts.
+fn not_together(site: &Site, route: &Route) -> u64 {
+    match &route.action {
+        Action::Service(proxy) if proxy.canary.is_some() => {
+            of_proxy(site, proxy).map(|(_, attempts)| attempts).min().unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
 /// Attempts by the service, in their order.
 fn of_route<'a>(site: &'a Site, route: &Route) -> Vec<(&'a Service, u64)> {
     let mut attempts = vec![0; site.services.len()];
@@ -54,13 +75,7 @@ fn of_route<'a>(site: &'a Site, route: &Route) -> Vec<(&'a Service, u64)> {
     }
     match &route.action {
         Action::Service(proxy) => {
-            let attempts_max = proxy.retry.as_ref().map_or(1, |retry| retry.attempts_max);
-            add(proxy.service, u64::from(attempts_max));
-            // Instead of that one, but nobody knows of which request.
-            if let Some(canary) = &proxy.canary {
-                let is_mesh = site.services.get(canary.service).is_some_and(|one| one.is_mesh);
-                add(canary.service, if is_mesh { 1 } else { u64::from(attempts_max) });
-            }
+            of_proxy(site, proxy).for_each(|(service, attempts)| add(service, attempts));
         }
         Action::Aggregate(aggregate) => {
             for part in aggregate.view.calls_max() {
