@@ -55,7 +55,7 @@ use bindings::{Inputs, Source};
 use caller::Caller;
 use failure::AggregateFailed;
 use fields::Fields;
-use plan::{Plan, PlanError};
+use plan::{CallsMax, Plan, PlanError};
 use run::{Environment, Run};
 use status::Report;
 
@@ -127,6 +127,12 @@ impl View {
     #[must_use]
     pub const fn has_meta(&self) -> bool {
         self.has_meta
+    }
+
+    /// How often each part that is shown may call its service for one request, retries left out.
+    pub(crate) fn calls_max(&self) -> impl Iterator<Item = CallsMax<'_>> {
+        let parts = self.plan.parts.iter().zip(&self.selection.called);
+        parts.filter(|(_, called)| **called).map(|(part, _)| part.calls_max(&self.plan.caps))
     }
 
     /// Which parts a request calls that asks for no fields of its own.

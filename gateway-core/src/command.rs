@@ -8,13 +8,13 @@
 //!
 //! Not here: what is served (`pipeline`), how configuration is read (`shared-config`).
 
-mod attempts;
 mod explain;
 mod kept;
 mod listeners;
 pub(crate) mod prepare;
 mod serve;
 mod told;
+mod worst_case;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -167,7 +167,7 @@ fn check(gateway: &dyn Gateway, loaded: &Loaded) -> ExitCode {
             for warning in prepared.warnings() {
                 let _ = writeln!(io::stderr().lock(), "warning: {warning}\n");
             }
-            print(&format!("{}{}", loaded.render(), attempts::worst_case(prepared.site())))
+            print(&(loaded.render() + &worst_case::comment(prepared.site())))
         }
         Err(diagnostics) => refuse(&diagnostics),
     }

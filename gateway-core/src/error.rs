@@ -33,6 +33,12 @@ pub trait Refusal: std::error::Error + Send + Sync + 'static {
         "about:blank"
     }
 
+    /// Whether there may be so many of these at once that each must cost little: then the log tells
+    /// of them only where it tells of clients' mistakes, and the metrics do.
+    fn is_mass(&self) -> bool {
+        false
+    }
+
     /// Header fields that belong to this answer, such as `Retry-After` or `WWW-Authenticate`.
     fn add_headers(&self, _headers: &mut HeaderMap) {}
 

@@ -15,6 +15,7 @@ use rand::RngExt as _;
 use crate::certificate::ClientCertificate;
 use crate::clock::{Moment, Timestamp};
 use crate::principal::Principal;
+use crate::priority::Priority;
 use crate::record::Record;
 use crate::store::{KeyDigest, SessionDigest};
 use crate::trace_context::{OpenSpan, TraceContext};
@@ -37,6 +38,8 @@ pub struct Exchange {
     pub deadline: Moment,
     /// The matched route: an index into the site's routes.
     pub route: Option<usize>,
+    /// Who goes first where there is not room for everybody; the route's.
+    pub priority: Priority,
     /// The path's parameters, decoded, in the order of the route's pattern.
     pub params: Vec<Box<str>>,
     /// Who asks; `None` until identified and for anonymous callers.

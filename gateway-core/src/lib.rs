@@ -9,8 +9,8 @@
 //! - 2 stores: [`stores`]
 //! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`authorization`], [`inspection`], [`assertion`], [`rate_limit`],
 //!   [`transform`], [`cors`], [`security_headers`]
-//! - 0 vocabulary: [`error`], [`header`], [`clock`], [`certificate`], [`alarm`], [`permit`], [`principal`], [`body`], [`exchange`],
-//!   [`trace_context`], [`record`], [`metric`], [`store`], [`strict_json`]
+//! - 0 vocabulary: [`error`], [`header`], [`clock`], [`certificate`], [`alarm`], [`permit`], [`priority`], [`principal`],
+//!   [`body`], [`exchange`], [`trace_context`], [`record`], [`metric`], [`store`], [`strict_json`]
 //!
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
 //! a credential (the gateways' own crates).
@@ -58,6 +58,7 @@ pub mod header;
 pub mod metric;
 pub mod permit;
 pub mod principal;
+pub mod priority;
 pub mod record;
 pub mod store;
 pub mod strict_json;

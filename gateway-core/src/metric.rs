@@ -9,6 +9,7 @@ mod named;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -120,6 +121,29 @@ pub struct LimitOutcome {
     pub outcome: &'static str,
 }
 
+/// Labels of what a service has one of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServiceName {
+    /// The service's name.
+    pub service: Label,
+}
+
+/// Labels of what has been turned away for want of room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Shed {
+    /// `lag` of a core, or the `concurrency` of a service.
+    pub by: &'static str,
+    /// `interactive`, `partner`, `batch`, or `spare` for a part that its answer can do without.
+    pub priority: &'static str,
+}
+
+/// Labels of one core.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CoreNumber {
+    /// Its number.
+    pub core: u32,
+}
+
 /// Labels of a TLS handshake.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Handshake {
@@ -212,6 +236,15 @@ pub struct Metrics {
     pub parts: Named<PartOutcome, Counter>,
     /// `gateway_part_cache_total`
     pub part_cache: Named<PartCacheUse, Counter>,
+    /// `gateway_retries_total`: `succeeded` and `failed` for those that were made,
+    /// `budget_exhausted` and `past_deadline` for those that were not.
+    pub retries: Named<ServiceOutcome, Counter>,
+    /// `gateway_shed_total`
+    pub shed: Family<Shed, Counter>,
+    /// `gateway_concurrency_limit`. Set when the page is read.
+    pub concurrency_limit: Family<ServiceName, Gauge>,
+    /// `gateway_event_loop_lag_seconds`
+    pub lag: Family<CoreNumber, Gauge<f64, AtomicU64>>,
     /// `gateway_rate_limit_decisions_total`
     pub limits: Named<LimitOutcome, Counter>,
     /// `gateway_decisions_total`: what services that decide have said.
@@ -262,6 +295,10 @@ impl Metrics {
             target_breaker: Family::default(),
             parts: Named::default(),
             part_cache: Named::default(),
+            retries: Named::default(),
+            shed: Family::default(),
+            concurrency_limit: Family::default(),
+            lag: Family::default(),
             limits: Named::default(),
             decisions: Family::default(),
             dropped_lines: Counter::default(),
@@ -331,6 +368,24 @@ impl Metrics {
         let help = "Client connections that the gateway ended for what the client did";
         registry.register("gateway_connections_ended", help, self.connection_ends.clone());
         self.register_handshakes();
+        self.register_resilience();
+    }
+
+    fn register_resilience(&mut self) {
+        let registry = &mut self.registry;
+        let help = "Retries by what came of them, or why they were not made";
+        registry.register("gateway_retries", help, self.retries.family());
+        let help = "Requests and calls that were turned away for want of room";
+        registry.register("gateway_shed", help, self.shed.clone());
+        let help = "Calls that a service is given at a time";
+        registry.register("gateway_concurrency_limit", help, self.concurrency_limit.clone());
+        let help = "How far a core is behind with its work, on average";
+        registry.register_with_unit(
+            "gateway_event_loop_lag",
+            help,
+            Unit::Seconds,
+            self.lag.clone(),
+        );
     }
 
     fn register_handshakes(&mut self) {
@@ -361,6 +416,7 @@ impl Metrics {
     pub fn retain(&self, names: &Names<'_>) {
         self.requests.retain(|labels| names.routes.contains(&*labels.http_route.0));
         self.calls.retain(|labels| names.services.contains(&*labels.service.0));
+        self.retries.retain(|labels| names.services.contains(&*labels.service.0));
         self.limits.retain(|labels| names.limits.contains(&*labels.limit.0));
         self.parts.retain(|labels| names.aggregates.contains(&*labels.aggregate.0));
         self.part_cache.retain(|labels| names.aggregates.contains(&*labels.aggregate.0));

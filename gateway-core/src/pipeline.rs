@@ -12,6 +12,7 @@
 //! Invariants
 //! - Match comes first: scheme, limits, deadline and transforms are properties of the route.
 //! - Limits by address stand before credentials: a flood cannot make us check signatures.
+//! - Who is turned away for want of room costs next to nothing: that stands right after match.
 //! - A refused request never reaches a service, and costs nothing of a consumer's limits.
 //! - A panic in one request is that request's 500.
 //!
@@ -34,6 +35,7 @@ mod open;
 mod recorded_body;
 mod request_span;
 mod respond;
+mod shed;
 mod streams;
 
 use std::panic::AssertUnwindSafe;

@@ -5,7 +5,7 @@
 //! connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits
 //! for, `intake` what of a client's bytes is let in, `http2` and `frames` are the same for HTTP/2,
 //! `core` is what the connections of one core share.
-//! [`background`] is the runtime for everything beside the hot path.
+//! [`background`] is the runtime for everything beside the hot path, [`lag`] how far a core is behind.
 //!
 //! Invariants
 //! - Nothing on a core is shared or moved to another one, except the two process-wide counts: open
@@ -36,6 +36,7 @@ mod frames;
 mod handover;
 mod http2;
 mod intake;
+pub mod lag;
 mod listen;
 pub mod proxy_protocol;
 pub mod redirect;

@@ -48,11 +48,14 @@ use crate::guard::trailers;
 use crate::metric::{Label, Metrics};
 use crate::permit::Permits;
 use crate::principal::{IdentityText, Scheme};
+use crate::priority::Priority;
 use crate::routing::RouteTable;
 use crate::routing::canary::Canary;
 use crate::security_headers::{self, SecurityHeaders};
 use crate::transform::request::RequestTransform;
 use crate::transform::response::ResponseTransform;
+use crate::upstream::concurrency::ConcurrencyLimit;
+use crate::upstream::retry::{BudgetShare, RetryBudget, RetryPolicy, TypicalTime};
 use crate::upstream::{Answer, CallFailed, Targets};
 
 /// Everything a request is served by.
@@ -84,6 +87,8 @@ pub struct Site {
     pub misleading_headers: SpoofedHeaders,
     /// How callers are asked for each scheme's credential, for a 401 that does not say it.
     pub challenges: Challenges,
+    /// Tiers whose callers have a lower priority than their route, or may have.
+    pub tier_priorities: Vec<(Box<str>, Priority)>,
     /// What services are told.
     pub identity_headers: IdentityHeaders,
     /// Where the assertion goes.
@@ -133,6 +138,8 @@ pub struct Route {
     pub limit_members: Box<[Box<str>]>,
     /// The time for the whole request.
     pub deadline: Duration,
+    /// Who goes first where there is not room for everybody.
+    pub priority: Priority,
     /// The longest body it takes.
     pub body_size_max: u64,
     /// The longest pause of a body that may otherwise take its time; `None`: it may not.
@@ -192,6 +199,8 @@ pub struct Proxy {
     pub response: ResponseTransform,
     /// The longest request body that is held whole, where a transform needs it, in bytes.
     pub body_size_max: usize,
+    /// How the call is repeated; `None`: it is not.
+    pub retry: Option<RetryPolicy>,
 }
 
 /// An endpoint of the gateway's own.
@@ -233,15 +242,39 @@ pub struct Service {
     pub body_size_max: usize,
     /// WebSockets that may be open to it.
     pub websockets: Arc<Permits>,
+    /// How calls are repeated that no route makes: parts of aggregates, and what endpoints of the
+    /// gateway's own call; `None`: they are not.
+    pub retry: Option<RetryPolicy>,
+    /// What retries may add to its load.
+    pub budget_share: BudgetShare,
+    /// What is known of its load; shared by successive sites.
+    pub load: Arc<ServiceLoad>,
+    /// How many calls it is given at a time, where that is found out; shared by successive sites
+    /// as long as its settings stay the same.
+    pub concurrency: Option<Arc<ConcurrencyLimit>>,
     /// Its counters.
     pub metrics: ServiceMetrics,
 }
 
+/// What is known of a service's load where calls to it are repeated.
+#[derive(Debug, Default)]
+pub struct ServiceLoad {
+    /// What its retries have used up.
+    pub budget: RetryBudget,
+    /// How long a good attempt takes.
+    pub typical: TypicalTime,
+}
+
 impl Service {
-    /// How often one call to it is attempted at worst.
-    #[must_use]
-    pub const fn attempts_max(&self) -> u32 {
-        1
+    /// Takes over what the service of an earlier site has learned about its load: all of it, but
+    /// for a limit whose settings are others now.
+    pub fn adopt_load(&mut self, earlier: &Self) {
+        self.load = Arc::clone(&earlier.load);
+        if let (Some(own), Some(known)) = (&mut self.concurrency, &earlier.concurrency)
+            && own.settings() == known.settings()
+        {
+            *own = Arc::clone(known);
+        }
     }
 
     /// Notes what a call to it came to.

@@ -4,8 +4,8 @@
 //! Read in this order: [`Target`] says where a service is and what it may take, [`Targets`] which
 //! of a service's takes the next call, [`Client`] calls it over a `wire`, which speaks `http1`, or
 //! a `multiplexed` connection of HTTP/2, [`CallFailed`] is everything that can go wrong,
-//! [`collect`] reads an answer
-//! whole.
+//! [`collect`] reads an answer whole; [`retry`] says when a call is made again, [`concurrency`] how
+//! many there may be at a time.
 //!
 //! Invariants
 //! - A [`Target`] is shared by all cores, a [`Client`] and its connections belong to one core.
@@ -21,6 +21,7 @@
 mod balance;
 mod breaker;
 mod client;
+pub mod concurrency;
 mod condition;
 mod connect;
 mod dice;
@@ -29,7 +30,9 @@ mod health;
 mod http1;
 pub mod key_source;
 mod multiplexed;
+mod read_ahead;
 mod resolve;
+pub mod retry;
 mod slots;
 mod target;
 mod targets;
@@ -43,13 +46,14 @@ mod watch;
 mod whole;
 mod wire;
 
-pub use balance::{Balance, ENDPOINTS_MAX, WEIGHT_MAX};
+pub use balance::Balance;
 pub use breaker::{BreakerRules, FailureShare};
 pub use client::{Answer, Client, Remake};
 pub use condition::FailureRules;
 pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;
 pub use health::HealthRules;
+pub use read_ahead::read_ahead;
 pub use slots::SlotRules;
 pub use target::{InvalidTarget, Target, TargetSettings};
 pub use targets::{Picked, TargetState, Targets, TargetsSettings};

@@ -19,6 +19,7 @@ mod identity;
 mod limit;
 mod listener;
 mod reload;
+mod resilience;
 mod route;
 mod service;
 mod targets;
@@ -48,6 +49,7 @@ pub use self::limit::{
 };
 pub use self::listener::{Admin, Gateway, Log, Server};
 pub use self::reload::Reload;
+pub use self::resilience::{Concurrency, Priority, Retry, RetryBudget, RetryDefaults};
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
 pub use self::service::{Service, ServiceProtocol, ServiceTls, Upstream};
 pub use self::targets::{

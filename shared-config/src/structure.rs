@@ -17,6 +17,9 @@ use crate::diagnostics::{Diagnostic, Location};
 use crate::merged::{self, Merged};
 use crate::{render, schema, secret};
 
+/// Keys that stand elsewhere now.
+const MOVED: [(&str, &str); 1] = [("aggregation.time_left_header", "upstream.time_left_header")];
+
 /// A key that its table does not have.
 struct UnknownKey {
     table: Vec<String>,
@@ -98,7 +101,9 @@ fn unknown_key(
         value if is_harmless => Some(render::inline(value)),
         _ => Some(secret::MASK.to_owned()),
     };
+    let moved = MOVED.iter().find(|(old, _)| merged.dotted(table) + "." + key == *old);
     let reason = match table {
+        _ if let Some((_, now)) = moved => format!("has moved to `{now}`"),
         [] => "is no section of this gateway's configuration".to_owned(),
         [list @ .., _] if merged.get(list).is_some_and(Value::is_array) => {
             format!("is no key of [[{}]]", merged.dotted(list))

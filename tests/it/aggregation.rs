@@ -58,7 +58,7 @@ async fn what_a_view_does_not_show_is_not_called_for() {
 #[tokio::test]
 async fn a_view_may_carry_its_report_and_a_service_may_be_told_the_time_that_is_left() {
     let layer = "[views.dashboard]\nmeta = true\n\
-                 [aggregation]\ntime_left_header = \"X-Time-Left-Ms\"\n\
+                 [upstream]\ntime_left_header = \"X-Time-Left-Ms\"\n\
                  [aggregates.dashboard.parts.hooks]\ndeadline = \"500ms\"\n";
     let harness = Harness::builder().layer("mobile-bff", layer).start().await;
     harness.fault(Service::Billing, r#"{"next":1,"status":404}"#);

@@ -206,6 +206,36 @@ fn a_missing_secret_names_its_variable() {
 }
 
 #[test]
+fn what_cannot_be_retried_or_limited_so_is_an_error_at_its_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_sample(folder.path());
+    std::fs::create_dir(folder.path().join("platform.d")).expect("made");
+    let bad = "[services.link-service.retry]\nbackoff_base = \"1s\"\n\
+               [services.user-service.retry]\nmethods = [\"FETCH\"]\n\
+               [services.user-service.concurrency]\nlatency_max = \"1s\"\nspare_percent = 70\n\
+               [services.billing-service]\nmesh = true\n\
+               [routes.billing-usage.retry]\nattempts_max = 2\n";
+    std::fs::write(folder.path().join("platform.d/10-bad.toml"), bad).expect("written");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let output = run("mobile-bff", &["check", "--config", &folder], &VARIABLES);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    for expected in [
+        "10-bad.toml:2: services.link-service.retry.backoff_base",
+        "must be at most `backoff_max`, \"250ms\"",
+        "10-bad.toml:4: services.user-service.retry.methods",
+        "must be GET, HEAD, OPTIONS, PUT, DELETE, POST or PATCH",
+        "10-bad.toml:7: services.user-service.concurrency.spare_percent",
+        "must be at most `batch_percent`, 60",
+        "routes.billing-usage.retry",
+        "leaves this to the sidecar",
+        "4 errors",
+    ] {
+        assert!(said.contains(expected), "{expected} is missing in\n{said}");
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_an_error_that_names_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();

@@ -57,6 +57,29 @@ fn other_routes_say_where_they_lead() {
 }
 
 #[test]
+fn the_worst_case_counts_each_attempt_at_each_service() {
+    let retries = [("GATEWAY__POLICY__RETRY__ATTEMPTS_MAX", "3")];
+    let with_retries = [&VARIABLES[..], &retries].concat();
+    let at_once = "worst case: 25 attempts for one request (21 at analytics-service, \
+                   1 at billing-service, 1 at link-service, 1 at user-service, \
+                   1 at webhook-service)\n";
+    let thrice = "worst case: 75 attempts for one request (63 at analytics-service, ";
+    for (path, method, variables, expected) in [
+        ("/dashboard", "GET", &VARIABLES[..], at_once),
+        ("/dashboard", "GET", &with_retries, thrice),
+        ("/links/x", "GET", &with_retries, "worst case: 3 attempts for one request (3 at link-"),
+    ] {
+        let output = run("mobile-bff", &["explain", method, path], variables);
+        let said = text(&output.stdout);
+        assert!(said.contains(expected), "{expected} is missing in\n{said}");
+    }
+    let said = text(&run("mobile-bff", &["check"], &with_retries).stdout);
+    for expected in ["# analytics-service: 63\n", "# link-service: 3\n", "# user-service: 3\n"] {
+        assert!(said.contains(expected), "{expected} is missing in\n{said}");
+    }
+}
+
+#[test]
 fn a_request_that_would_be_refused_is_an_error_with_the_reason() {
     for (method, path, expected) in [
         ("GET", "/nothing", "error: no route has this path\n"),

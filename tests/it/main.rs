@@ -26,6 +26,7 @@ mod pipeline;
 mod progressive;
 mod push_tokens;
 mod reload;
+mod resilience;
 mod split;
 mod streaming;
 mod tidy;

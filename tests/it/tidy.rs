@@ -26,6 +26,7 @@ const FLOORS: [&[&str]; 6] = [
         "strict_json",
         "alarm",
         "permit",
+        "priority",
     ],
     &[
         "guard",

@@ -148,6 +148,35 @@ async fn a_request_that_was_sent_again_over_another_connection_says_so() {
 }
 
 #[tokio::test]
+async fn each_attempt_of_a_retry_has_a_span_of_its_own() {
+    let collector = Collector::start().await;
+    let retry = "[policy.retry]\nattempts_max = 3\nbackoff_base = \"0ms\"\n\
+                 [policy.retry_budget]\nfloor = \"10/s\"\n";
+    let layer = format!("{}\n{retry}", collector.layer(AT_ONCE, "ratio = 1"));
+    let harness = Harness::builder().layer("mobile-bff", &layer).start().await;
+    harness.fault(Service::Link, r#"{ "next": 2, "status": 503 }"#);
+    let answer = get(&harness, "/links/x7Kp2", &[("traceparent", &parent("00"))]).await;
+    assert_eq!(answer.status(), 200);
+    answer.bytes().await.expect("a body");
+    let spans = collector.trace(TRACE, 6).await;
+    let call = named(&spans, "call link-service");
+    assert_eq!((call.has_failed, call.attribute("error.type")), (false, ""));
+    let mut attempts: Vec<_> = spans.iter().filter(|span| span.name == "GET").collect();
+    attempts.sort_by_key(|attempt| attempt.started);
+    let told: Vec<_> = attempts
+        .iter()
+        .map(|attempt| {
+            assert_eq!(attempt.parent, call.id);
+            let told = ["http.request.resend_count", "http.response.status_code"];
+            told.map(|key| attempt.attribute(key))
+        })
+        .collect();
+    assert_eq!(told, [["", "503"], ["1", "503"], ["2", "200"]]);
+    // The service is told of the attempt that it answers, and of no other.
+    assert_eq!(seen(&harness, Service::Link).0, attempts[2].id);
+}
+
+#[tokio::test]
 async fn what_a_client_did_not_wait_for_was_given_up_and_has_not_failed() {
     let collector = Collector::start().await;
     let harness = harness(&collector, "ratio = 1").await;

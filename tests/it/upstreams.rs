@@ -320,6 +320,20 @@ async fn a_part_whose_service_is_refused_by_its_breaker_is_unavailable() {
     }
 }
 
+#[tokio::test]
+async fn a_retry_goes_to_another_target() {
+    let all = backends::<2>().await;
+    all[0].answers(503);
+    let more = "balance = \"round_robin\"\n\
+                [upstream.breaker]\nenabled = false\n[upstream.ejection]\nenabled = false\n\
+                [policy.retry]\nattempts_max = 2\nbackoff_base = \"0ms\"\n\
+                [policy.retry_budget]\npercent = 100\nfloor = \"10/s\"\n";
+    let gateway = in_front_of(&all, more);
+    assert_eq!(failures(&gateway, 10).await, Vec::<u16>::new());
+    assert!(all[0].hits() > 0, "it has its turns");
+    assert_eq!(all[1].hits(), 10, "whoever met the other one came here next");
+}
+
 #[test]
 fn check_says_how_often_a_call_may_be_attempted_and_explain_how_it_is_balanced() {
     let folder = tempfile::tempdir().expect("a folder");

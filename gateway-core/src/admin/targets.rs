@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::Admin;
-use crate::metric::{Label, TargetName};
+use crate::metric::{Label, ServiceName, TargetName};
 use crate::pipeline::Core;
 
 /// Each service with its targets.
@@ -42,13 +42,19 @@ pub(super) fn summary(core: &Core) -> Value {
     Value::Object(counts.collect::<Map<_, _>>())
 }
 
-/// Sets the gauges of all targets that there are now; those of others go.
+/// Sets the gauges of all targets and limits that there are now; those of others go.
 pub(super) fn set_gauges(core: &Core) {
     let metrics = &core.metrics;
     metrics.target_takes_calls.clear();
     metrics.target_breaker.clear();
+    metrics.concurrency_limit.clear();
     let now = core.clock.now();
     for service in &core.site.load().services {
+        if let Some(limit) = &service.concurrency {
+            let labels = ServiceName { service: Label(service.name.clone()) };
+            let limit = i64::from(limit.limit());
+            metrics.concurrency_limit.get_or_create(&labels).set(limit);
+        }
         for state in service.targets.states(now) {
             let labels = TargetName {
                 service: Label(service.name.clone()),

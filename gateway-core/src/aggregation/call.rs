@@ -81,6 +81,10 @@ impl CallTemplate {
         Ok(())
     }
 
+    pub(super) const fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// Whether it may change something.
     pub(super) fn is_write(&self) -> bool {
         !self.method.is_safe()

@@ -41,6 +41,8 @@ pub struct PartCall {
     pub call: Call,
     /// Whether the service is told who asks; not where everybody is shown its answer.
     pub says_who: bool,
+    /// Whether the answer can do without it under overload.
+    pub is_spare: bool,
     /// What is left of the part's time. It is kept by `run`; a service may be told.
     pub time_left: Duration,
     /// The longest body to collect; a longer one is [`Reason::TooLarge`] while it is read.

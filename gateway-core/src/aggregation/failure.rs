@@ -9,6 +9,7 @@
 //! | a required part: the request lacks what it needs | 400 | `missing_input`, `invalid_input` |
 //! | a required part: the caller's identity lacks it | 403 | `missing_identity` |
 //! | all parts, in time / otherwise | 504 / 502 | `all_parts_timeout` / `all_parts_failed` |
+//! | all parts, left out under overload | 503 | `all_parts_left_out` |
 //! | the size of the answer | 502 | `answer_too_large` |
 //! | the request's body, where calls read it | 400 | `body_not_json` |
 //! | `?fields=` | 400 | `invalid_fields`, `unknown_field` |
@@ -98,6 +99,9 @@ impl AggregateFailed {
                 (StatusCode::FORBIDDEN, "missing_identity")
             }
             Self::Input { reason, .. } => (StatusCode::BAD_REQUEST, reason.as_str()),
+            Self::AllParts(report) if report.is_left_out() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "all_parts_left_out")
+            }
             Self::AllParts(report) if report.is_late() => {
                 (StatusCode::GATEWAY_TIMEOUT, "all_parts_timeout")
             }
@@ -114,6 +118,7 @@ impl AggregateFailed {
             Self::Part { reason: Reason::Unavailable, retry_after, .. } => {
                 Some(retry_after.unwrap_or(Duration::from_secs(1)))
             }
+            Self::AllParts(report) if report.is_left_out() => Some(Duration::from_secs(1)),
             Self::Part {
                 reason: Reason::Status(StatusCode::TOO_MANY_REQUESTS),
                 retry_after,

@@ -61,7 +61,8 @@ impl Reason {
             | Self::TooLarge
             | Self::Unparsable
             | Self::Contract
-            | Self::Unavailable => true,
+            | Self::Unavailable
+            | Self::Brownout => true,
             Self::Status(status) => matches!(status.as_u16(), 500 | 502 | 503 | 504),
             _ => false,
         }

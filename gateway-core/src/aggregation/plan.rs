@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use crate::header::IDEMPOTENCY_KEY;
 
 use super::call::CallTemplate;
 use super::condition::Condition;
@@ -71,6 +73,8 @@ pub(super) struct Part {
     pub(super) cache: Option<CacheRule>,
     pub(super) deadline: Option<Duration>,
     pub(super) weight: u32,
+    /// Whether it is left out under overload.
+    pub(super) is_spare: bool,
     /// Whether other parts read its value, or put theirs into it.
     pub(super) is_looked_into: bool,
 }
@@ -187,7 +191,32 @@ impl Plan {
     }
 }
 
+/// How often a part may call its service.
+#[derive(Debug)]
+pub(crate) struct CallsMax<'a> {
+    pub(crate) service: usize,
+    pub(crate) calls: u64,
+    pub(crate) method: &'a Method,
+    /// Whether a call may be sent twice.
+    pub(crate) may_repeat: bool,
+}
+
 impl Part {
+    pub(super) fn calls_max(&self, caps: &Caps) -> CallsMax<'_> {
+        let calls = match &self.for_each {
+            None => 1,
+            Some(ForEach { batch: None, .. }) => caps.items_max,
+            Some(ForEach { batch: Some(batch), .. }) => caps.items_max.div_ceil(batch.size),
+        };
+        let has_key = self.call.header_names().any(|name| *name == IDEMPOTENCY_KEY);
+        CallsMax {
+            service: self.service,
+            calls: calls as u64,
+            method: self.call.method(),
+            may_repeat: has_key || !self.call.is_write(),
+        }
+    }
+
     pub(super) const fn is_required(&self) -> bool {
         matches!(self.on_failure, OnFailure::FailAnswer)
     }

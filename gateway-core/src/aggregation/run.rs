@@ -351,7 +351,8 @@ impl<'a> Run<'a> {
         let Some(slot) = self.slots.get_mut(place) else { return Ok(()) };
         slot.reason = Some(reason);
         slot.state = State::Done;
-        let is_input = matches!(reason, Reason::MissingInput | Reason::InvalidInput);
+        let is_skipped =
+            matches!(reason, Reason::MissingInput | Reason::InvalidInput | Reason::Brownout);
         let value = match &slot.part.on_failure {
             OnFailure::FailAnswer => {
                 slot.outcome = Outcome::Failed;
@@ -364,7 +365,7 @@ impl<'a> Run<'a> {
                 value.clone()
             }
             OnFailure::Null => {
-                slot.outcome = if is_input { Outcome::Skipped } else { Outcome::Failed };
+                slot.outcome = if is_skipped { Outcome::Skipped } else { Outcome::Failed };
                 Bytes::new()
             }
         };
@@ -400,7 +401,10 @@ impl<'a> Run<'a> {
     fn check_any_delivered(&self) -> Result<(), AggregateFailed> {
         let mut shown = self.slots.iter().filter(|slot| slot.is_shown);
         let is_any_delivered = shown.clone().any(|slot| slot.outcome.is_delivered());
-        if !is_any_delivered && shown.any(|slot| slot.outcome == Outcome::Failed) {
+        let is_gap = |slot: &Slot<'_>| {
+            slot.outcome == Outcome::Failed || slot.reason == Some(Reason::Brownout)
+        };
+        if !is_any_delivered && shown.any(is_gap) {
             return Err(AggregateFailed::AllParts(Box::new(self.report())));
         }
         Ok(())

@@ -96,6 +96,8 @@ pub enum Reason {
     Condition,
     /// The service takes no calls at the moment: too many in flight, or known to be down.
     Unavailable,
+    /// There was too much to do, and the answer can do without it.
+    Brownout,
     /// The answer failed before this part had landed.
     Cancelled,
 }
@@ -119,6 +121,7 @@ impl Reason {
             Self::TooManyItems => "too_many_items",
             Self::Condition => "condition",
             Self::Unavailable => "unavailable",
+            Self::Brownout => "brownout",
             Self::Cancelled => "cancelled",
         }
     }
@@ -205,6 +208,13 @@ impl Report {
     pub(super) fn is_late(&self) -> bool {
         let mut failed = self.parts.iter().filter(|part| part.outcome == Outcome::Failed);
         failed.all(|part| part.reason == Some(Reason::Timeout))
+    }
+
+    /// Whether all that is missing was left out for want of room.
+    #[must_use]
+    pub(super) fn is_left_out(&self) -> bool {
+        let mut missing = self.parts.iter().filter(|part| !part.outcome.is_delivered());
+        missing.all(|part| part.reason == Some(Reason::Brownout))
     }
 
     /// The value of `Cache-Status` (RFC 9211): a member for each part that has a cache; `None`

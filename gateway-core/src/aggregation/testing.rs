@@ -24,6 +24,7 @@ pub(super) fn aggregate(parts: Vec<PartSource>) -> PlanSource {
         caps,
         response_headers: Vec::new(),
         set_cookies: Vec::new(),
+        brownout_weight_max: 1,
         reserved_headers: vec!["x-user-id".into()],
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use http::Method;
 use shared_config::units::Duration;
 
+use super::worst_case;
 use crate::aggregation::plan::explain;
 use crate::guard::path;
 use crate::site::{Action, Route, Site};
@@ -56,5 +57,6 @@ fn write(site: &Site, route: &Route, out: &mut String) -> std::fmt::Result {
         }
         Action::Local(_) => writeln!(out, "an endpoint of the gateway's own"),
         Action::Aggregate(aggregate) => explain::explain(&aggregate.view, out),
-    }
+    }?;
+    worst_case::explain(site, route, out)
 }

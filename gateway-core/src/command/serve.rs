@@ -26,13 +26,14 @@ use crate::admin::{self, Admin};
 use crate::aggregation::part_cache::PartCache;
 use crate::clock::Clock;
 use crate::guard::head::HeadLimits;
-use crate::metric::{Metrics, SpanOutcome};
+use crate::metric::{CoreNumber, Metrics, SpanOutcome};
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
 use crate::observability::otlp::{Exporter, ExporterUnusable};
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Streams, Worker};
 use crate::readiness::Readiness;
 use crate::reload::{self, InForce, Reloader};
+use crate::server::lag::Lag;
 use crate::server::tls::TlsUnusable;
 use crate::server::{
     self, Http2Settings, RefusedHead, Serve, Server, ServerFailed, ServerSettings, Transport,
@@ -192,7 +193,8 @@ pub fn start(
     background.spawn(admin::serve(page, listener, is_over));
     background.spawn(Streams::watch(Arc::downgrade(&core)));
     let address = server.local_addr();
-    let server = serve(server, &core, &access_log, &drains)?;
+    let lag_max = platform.server.lag_max.map(|lag_max| lag_max.get());
+    let server = serve(server, &core, (&access_log, lag_max), &drains)?;
     let redirect = redirect.map(|bound| listeners::start_redirect(bound, &drains)).transpose()?;
     core.readiness.serving();
     tracing::info!(gateway = gateway.name(), %address, %admin, "serving");
@@ -308,7 +310,7 @@ fn settings(platform: &Platform) -> ServerSettings {
 fn serve(
     server: Server,
     core: &Arc<Core>,
-    access_log: &AccessLog,
+    (access_log, lag_max): (&AccessLog, Option<Duration>),
     drains: &watch::Receiver<bool>,
 ) -> Result<server::Running, ServerFailed> {
     let writers: Vec<LineWriter> =
@@ -318,10 +320,21 @@ fn serve(
         worker: Arc::new(Worker {
             client: Client::new(Network),
             lines: writers.get(number).cloned().unwrap_or_default(),
+            lag: lag(&core, lag_max, number),
             core: Arc::clone(&core),
         }),
     };
     server.start(make, drains)
+}
+
+/// The meter of one core, where it is wanted.
+fn lag(core: &Core, lag_max: Option<Duration>, number: usize) -> Lag {
+    let Some(lag_max) = lag_max else { return Lag::default() };
+    let number = CoreNumber { core: u32::try_from(number).unwrap_or(u32::MAX) };
+    let gauge = core.metrics.lag.get_or_create_owned(&number);
+    Lag::measured(lag_max, move |average| {
+        gauge.set(average.as_secs_f64());
+    })
 }
 
 /// What one core's thread serves with.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::{Worker, at_once, authorize, decide, identify, members};
+use super::{at_once, authorize, decide, identify, members, shed};
 use crate::body::Body;
 use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
 use crate::guard::{ceilings, framing, path};
-use crate::pipeline::Core;
+use crate::pipeline::{Core, Worker};
 use crate::rate_limit::headers::Applied;
 use crate::site::limits::{self, Limit, Subject};
 use crate::site::{Route, Site};
@@ -39,10 +39,11 @@ pub(super) async fn admit<'a>(
         return Ok(Admitted::Answered(Box::new(preflight(headers?))));
     }
     let found = find(site, exchange);
-    if let Ok(route) = &found
-        && let Some(answer) = at_once::answer(route, exchange)
-    {
-        return answer.map(|answer| Admitted::Answered(Box::new(answer)));
+    if let Ok(route) = &found {
+        if let Some(answer) = at_once::answer(route, exchange) {
+            return answer.map(|answer| Admitted::Answered(Box::new(answer)));
+        }
+        shed::check(worker, exchange.priority)?;
     }
 
     // Before `identify`, so that a flood cannot make us check signatures; a 404 pays too.
@@ -88,6 +89,7 @@ fn find<'a>(site: &'a Site, exchange: &mut Exchange) -> Result<&'a Route, Refuse
     exchange.route = Some(found.route);
     exchange.params = found.params;
     exchange.deadline = exchange.started.after(route.deadline);
+    exchange.priority = route.priority;
     exchange.record.route = Some(Arc::clone(&route.name));
     // The route may allow less than the listener.
     ceilings::check_body(&exchange.head, route.body_size_max)?;

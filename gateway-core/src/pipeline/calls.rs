@@ -2,6 +2,9 @@
 //!
 //! Pass-through, the parts of aggregates and a gateway's own endpoints all call through here, so
 //! that identity headers, the assertion, the request id and the trace are the same everywhere.
+//! `attempts` makes a call more than once where it may be repeated.
+
+mod attempts;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body as _;
+use http_body_util::Full;
 
 use crate::aggregation::call::Call;
 use crate::aggregation::part_cache::Purge;
@@ -19,11 +24,15 @@ use crate::clock::Moment;
 use crate::error::{InternalError, Refused};
 use crate::exchange::{Credential, Exchange, RequestId};
 use crate::header::{BAGGAGE, TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::metric::Shed;
 use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
 use crate::principal::Principal;
+use crate::priority::Priority;
 use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
+use crate::upstream::concurrency::{Place, Sample};
+use crate::upstream::retry::RetryPolicy;
 use crate::upstream::{self, Answer, CallFailed, Remake, Upgraded};
 
 /// What a service learns of the request that a call is made for.
@@ -39,6 +48,8 @@ pub struct CallContext {
     pub client: Option<IpAddr>,
     /// When the answer is due.
     pub deadline: Moment,
+    /// Who goes first where there is not room for everybody.
+    pub priority: Priority,
 }
 
 impl CallContext {
@@ -51,6 +62,7 @@ impl CallContext {
             trace: exchange.trace.clone(),
             client: Some(exchange.client),
             deadline: exchange.deadline,
+            priority: exchange.priority,
         }
     }
 
@@ -63,44 +75,34 @@ impl CallContext {
 }
 
 /// Sends one request to a service, dressed with who asks and signed; the answer is due at the
-/// context's deadline.
-///
-/// `target` is the path and query as the service will see it.
+/// context's deadline. Its target is the path and query as the service will see it.
 pub(super) async fn call(
-    worker: &Worker,
-    site: &Site,
+    (worker, site): (&Worker, &Site),
     service: &Service,
     context: &CallContext,
-    mut request: Request<Body>,
-) -> Result<Answer, CallFailed> {
-    let clock = &worker.core.clock;
-    let started = clock.now();
+    retry: Option<&RetryPolicy>,
+    request: Request<Body>,
+) -> Called {
     let called = (request.method(), request.uri().path());
     let span = CallSpan::of_service(&context.trace, service, called);
-    dress(site, context, request.headers_mut());
-    let time_left = context.deadline.since(started);
-    let is_at_hand = matches!(request.body(), Body::Full(_));
-    let answer = match service.targets.pick(clock) {
-        Ok(target) => {
-            let target = if is_at_hand { target.within(time_left) } else { target };
-            let attempt = span.attempt(1, &target);
-            sign(worker, (site, service), (context, &attempt), &mut request);
-            let answer = worker.client.call(&target, request, time_left).await;
-            target.report(&answer);
-            call_span::end_attempt(attempt, &answer);
-            answer
-        }
-        Err(failed) => Err(failed),
+    let calling = Calling {
+        worker,
+        site,
+        service,
+        context,
+        span: &span,
+        retry,
+        due: context.deadline,
+        priority: context.priority,
     };
-    service.observe(&worker.core.metrics, &answer, clock.now().since(started));
-    span.end(&answer);
-    answer
+    let called = calling.send(request).await;
+    span.end(&called.outcome);
+    called
 }
 
-/// The same for a request that asks for the service's bare connection.
+/// The same for a request that asks for the service's bare connection. It is sent once.
 pub(super) async fn upgrade(
-    worker: &Worker,
-    site: &Site,
+    (worker, site): (&Worker, &Site),
     service: &Service,
     context: &CallContext,
     mut request: Request<Body>,
@@ -109,13 +111,16 @@ pub(super) async fn upgrade(
     let started = clock.now();
     let called = (request.method(), request.uri().path());
     let span = CallSpan::of_service(&context.trace, service, called);
+    let (due, priority) = (context.deadline, context.priority);
+    let calling =
+        Calling { worker, site, service, context, span: &span, retry: None, due, priority };
     dress(site, context, request.headers_mut());
-    let time_left = context.deadline.since(started);
+    let time_left = due.since(started);
     let (answer, io) = match service.targets.pick(clock) {
         Ok(target) => {
             let target = target.within(time_left);
             let attempt = span.attempt(1, &target);
-            sign(worker, (site, service), (context, &attempt), &mut request);
+            calling.sign(&mut request, &attempt, time_left);
             let upgraded = worker.client.upgrade(&target, request, time_left).await;
             let (answer, io) = match upgraded {
                 Ok(Upgraded { answer, io }) => (Ok(answer), io),
@@ -132,35 +137,155 @@ pub(super) async fn upgrade(
     answer.map(|answer| Upgraded { answer, io })
 }
 
-/// Sends what `make` makes, dressed already, with so much time. The call is within `span`.
-pub(super) async fn call_dressed(
-    worker: &Worker,
-    (site, service): (&Site, &Service),
-    (context, span): (&CallContext, &CallSpan),
-    (make, may_repeat): (Remake<'_>, bool),
-    time_left: Duration,
-) -> Result<Answer, CallFailed> {
-    let clock = &worker.core.clock;
-    let started = clock.now();
-    let answer = match service.targets.pick(clock) {
-        Ok(target) => {
-            let target = target.within(time_left);
-            let attempt = span.attempt(1, &target);
-            let signed = || {
-                let mut request = make();
-                sign(worker, (site, service), (context, &attempt), &mut request);
-                request
-            };
-            let client = &worker.client;
-            let answer = client.call_remade(&target, &signed, may_repeat, time_left).await;
-            target.report(&answer);
-            call_span::end_attempt(attempt, &answer);
-            answer
+/// A call to a service.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Calling<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) site: &'a Site,
+    pub(super) service: &'a Service,
+    pub(super) context: &'a CallContext,
+    /// What each attempt's span is within.
+    pub(super) span: &'a CallSpan,
+    /// How it is repeated; `None`: it is not.
+    pub(super) retry: Option<&'a RetryPolicy>,
+    /// When its answer is due.
+    pub(super) due: Moment,
+    /// Who goes first where there is not room for everybody.
+    pub(super) priority: Priority,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) outcome: Result<Answer, CallFailed>,
+    /// How often the request was sent.
+    pub(super) attempts: u32,
+}
+
+impl Calling<'_> {
+    /// Sends a request, dressed with who asks and signed.
+    async fn send(self, mut request: Request<Body>) -> Called {
+        dress(self.site, self.context, request.headers_mut());
+        let may_repeat =
+            |policy: &&RetryPolicy| policy.may_repeat(request.method(), request.headers());
+        let Some(policy) = self.retry.filter(may_repeat) else { return self.once(request).await };
+        let Some(body) = kept(request.body(), policy.replay_size_max) else {
+            return self.once(request).await;
+        };
+        let original = request.map(|_| body);
+        // Boxed: all calls are as large as the largest.
+        Box::pin(self.repeated(policy, &|| original.clone().map(Body::Full))).await
+    }
+
+    /// Sends what `make` makes, dressed already.
+    pub(super) async fn send_made(
+        self,
+        make: Remake<'_>,
+        may_repeat: bool,
+        method: &Method,
+    ) -> Called {
+        match self.retry.filter(|policy| may_repeat && policy.repeats(method)) {
+            Some(policy) => Box::pin(self.repeated(policy, make)).await,
+            None => self.attempt(1, (make, may_repeat), &mut Vec::new()).await,
         }
-        Err(failed) => Err(failed),
-    };
-    service.observe(&worker.core.metrics, &answer, clock.now().since(started));
-    answer
+    }
+
+    /// One attempt with a request that cannot be made again.
+    async fn once(self, mut request: Request<Body>) -> Called {
+        let clock = &self.worker.core.clock;
+        let started = clock.now();
+        let time_left = self.due.since(started);
+        // How long a body takes that is still arriving, is the client's to say: that neither
+        // speaks against a target nor for fewer calls.
+        let is_at_hand = matches!(request.body(), Body::Full(_));
+        let client = &self.worker.client;
+        let outcome = match self.enter() {
+            Ok(place) => match self.service.targets.pick(clock) {
+                Ok(target) => {
+                    let target = if is_at_hand { target.within(time_left) } else { target };
+                    let place = if is_at_hand { place } else { place.map(Place::mute) };
+                    let attempt = self.span.attempt(1, &target);
+                    self.sign(&mut request, &attempt, time_left);
+                    let outcome = client.call(&target, request, time_left).await;
+                    target.report(&outcome);
+                    leave(place, &outcome, clock.now().since(started));
+                    call_span::end_attempt(attempt, &outcome);
+                    outcome
+                }
+                Err(failed) => Err(failed),
+            },
+            Err(failed) => Err(failed),
+        };
+        self.observed(outcome, started)
+    }
+
+    fn observed(&self, outcome: Result<Answer, CallFailed>, started: Moment) -> Called {
+        let core = &self.worker.core;
+        self.service.observe(&core.metrics, &outcome, core.clock.now().since(started));
+        let attempts = match &outcome {
+            Ok(answer) => answer.attempts,
+            Err(CallFailed::Busy(_) | CallFailed::Unavailable(_) | CallFailed::Overloaded) => 0,
+            Err(_) => 1,
+        };
+        Called { outcome, attempts }
+    }
+
+    /// A place among the calls to the service, where their number is found out.
+    fn enter(&self) -> Result<Option<Place>, CallFailed> {
+        let is_spare = self.priority == Priority::Spare;
+        if is_spare && self.worker.lag.turns_away(Priority::Spare) {
+            return Err(self.turned_away("lag"));
+        }
+        let Some(limit) = &self.service.concurrency else { return Ok(None) };
+        limit.enter(self.priority).map(Some).ok_or_else(|| self.turned_away("concurrency"))
+    }
+
+    fn turned_away(&self, by: &'static str) -> CallFailed {
+        let shed = Shed { by, priority: self.priority.as_str() };
+        self.worker.core.metrics.shed.get_or_create(&shed).inc();
+        CallFailed::Overloaded
+    }
+
+    /// What is each attempt's own: a span, the time that is left, and the proof that the gateway
+    /// makes it.
+    fn sign(&self, request: &mut Request<Body>, attempt: &OpenSpan, time_left: Duration) {
+        let Self { site, service, context, .. } = self;
+        let proof = service.assertion_key.as_ref().map(|key| {
+            let claims = assertion::Claims {
+                audience: &service.name,
+                method: request.method().as_str(),
+                target: request.uri().path_and_query().map_or("/", |target| target.as_str()),
+                request_id: context.request_id.as_str(),
+                principal: context.principal.as_deref(),
+            };
+            site.signer.sign(key, &claims, self.worker.core.clock.wall())
+        });
+        let headers = request.headers_mut();
+        headers.insert(TRACEPARENT, attempt.traceparent(&context.trace));
+        if let Some(name) = &site.time_left_header {
+            let millis = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(name.clone(), HeaderValue::from(millis));
+        }
+        match proof {
+            Some(proof) => drop(headers.insert(site.assertion_header.clone(), proof)),
+            None => drop(headers.remove(&site.assertion_header)),
+        }
+    }
+}
+
+/// What a call has told about its service. One that had no time to the end is dropped: for how
+/// long it waited is the place's to know.
+fn leave(place: Option<Place>, outcome: &Result<Answer, CallFailed>, took: Duration) {
+    let Some(place) = place else { return };
+    match outcome {
+        Ok(answer) => place.leave(match answer.response.status() {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Sample::Overloaded,
+            status if status.is_server_error() => Sample::Nothing,
+            _ => Sample::Answered(took),
+        }),
+        Err(CallFailed::ResponseTimedOut(_)) => drop(place),
+        Err(_) => place.leave(Sample::Nothing),
+    }
 }
 
 /// What every call of a request says of it.
@@ -177,31 +302,6 @@ pub(super) fn dress(site: &Site, context: &CallContext, headers: &mut HeaderMap)
     }
     if let Some(principal) = &context.principal {
         site.identity_headers.write(principal, headers);
-    }
-}
-
-/// What is each call's own: a span, and the proof that the gateway makes it.
-fn sign(
-    worker: &Worker,
-    (site, service): (&Site, &Service),
-    (context, attempt): (&CallContext, &OpenSpan),
-    request: &mut Request<Body>,
-) {
-    let proof = service.assertion_key.as_ref().map(|key| {
-        let claims = assertion::Claims {
-            audience: &service.name,
-            method: request.method().as_str(),
-            target: request.uri().path_and_query().map_or("/", |target| target.as_str()),
-            request_id: context.request_id.as_str(),
-            principal: context.principal.as_deref(),
-        };
-        site.signer.sign(key, &claims, worker.core.clock.wall())
-    });
-    let headers = request.headers_mut();
-    headers.insert(TRACEPARENT, attempt.traceparent(&context.trace));
-    match proof {
-        Some(proof) => drop(headers.insert(site.assertion_header.clone(), proof)),
-        None => drop(headers.remove(&site.assertion_header)),
     }
 }
 
@@ -259,17 +359,17 @@ impl ServiceCalls {
             })?;
         let started = self.worker.core.clock.now();
         let request = request.map(Body::from);
-        let outcome = call(&self.worker, &self.site, service, &self.context, request).await;
+        let retry = service.retry.as_ref();
+        let through = (&*self.worker, &*self.site);
+        let Called { outcome, attempts } =
+            call(through, service, &self.context, retry, request).await;
         let outcome = match outcome {
-            Ok(answer) => {
-                let attempts = answer.attempts;
-                whole(service, answer).await.map(|response| (response, attempts))
-            }
+            Ok(answer) => whole(service, answer).await,
             Err(failed) => Err(failed),
         };
         let waited = self.worker.core.clock.now().since(started);
-        self.note(service, outcome.as_ref().map_or(1, |(_, attempts)| *attempts), waited);
-        Ok(outcome?.0)
+        self.note(service, attempts, waited);
+        Ok(outcome?)
     }
 
     /// Forgets every answer that was kept for whom this request is from: what they were shown must
@@ -299,6 +399,13 @@ impl ServiceCalls {
     pub(super) fn tally(&self) -> Tally {
         std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// What is kept of a body for another attempt: it must be at hand, and not too long.
+fn kept(body: &Body, size_max: usize) -> Option<Full<Bytes>> {
+    let Body::Full(body) = body else { return None };
+    let size = body.size_hint().exact()?;
+    usize::try_from(size).is_ok_and(|size| size <= size_max).then(|| body.clone())
 }
 
 /// Takes an answer's body whole, below the service's ceiling.

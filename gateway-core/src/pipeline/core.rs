@@ -10,6 +10,7 @@ use crate::metric::Metrics;
 use crate::observability::access_log::LineWriter;
 use crate::pipeline::{KeySources, Streams};
 use crate::readiness::Readiness;
+use crate::server::lag::Lag;
 use crate::server::tls::Tls;
 use crate::site::Site;
 use crate::site::limits::RateLimits;
@@ -79,4 +80,6 @@ pub struct Worker {
     pub client: Client,
     /// The thread's end of the access log.
     pub lines: LineWriter,
+    /// How far the thread is behind.
+    pub lag: Lag,
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
 
 use super::Worker;
-use super::calls::{self, CallContext};
+use super::calls::{self, CallContext, Called};
 use crate::authorization::decision::{
     Asked, DecisionPoint, DecisionUnavailable, Question, Verdict,
 };
@@ -75,19 +75,22 @@ async fn ask(
     exchange.record.upstream_service = Some(Arc::clone(&service.name));
     let made = request(point, question.0.clone());
     let called = async {
-        let answer = calls::call(worker, site, service, &context, made).await?;
-        let (head, body) = answer.response.into_parts();
-        let body = upstream::collect(body, ANSWER_SIZE_MAX).await?;
-        Ok::<_, upstream::CallFailed>((head.status, body, answer.attempts))
+        // Asked once: its deadline is short, and a POST may not be repeated.
+        let through = (worker, site);
+        let Called { outcome, attempts } =
+            calls::call(through, service, &context, None, made).await;
+        let answered = async {
+            let (head, body) = outcome?.response.into_parts();
+            let body = upstream::collect(body, ANSWER_SIZE_MAX).await?;
+            Ok::<_, upstream::CallFailed>((head.status, body))
+        };
+        (answered.await, attempts)
     };
     let outcome = tokio::time::timeout(time_left, called).await;
     exchange.record.upstream += clock.now().since(started);
-    exchange.record.attempts += outcome
-        .as_ref()
-        .map_or(1, |called| called.as_ref().map_or(1, |(_, _, attempts)| *attempts));
-    let (status, body, _) = outcome
-        .map_err(|_| DecisionUnavailable("no answer in time".into()))?
-        .map_err(|failed| unavailable(&failed))?;
+    exchange.record.attempts += outcome.as_ref().map_or(1, |(_, attempts)| *attempts);
+    let (answered, _) = outcome.map_err(|_| DecisionUnavailable("no answer in time".into()))?;
+    let (status, body) = answered.map_err(|failed| unavailable(&failed))?;
     let none = || DecisionUnavailable(format!("a {status} that is no decision").into());
     Verdict::parse(status, &body).ok_or_else(none)
 }

@@ -35,6 +35,10 @@ pub(super) async fn identify(
     }
     span.end();
     let (principal, credential) = identified?;
+    let mut tiers = site.tier_priorities.iter();
+    if let Some((_, own)) = tiers.find(|(tier, _)| **tier == *principal.tier.as_str()) {
+        exchange.priority = exchange.priority.min(*own);
+    }
     exchange.record.user_id = Some(principal.user_id.clone());
     exchange.record.consumer_tier = Some(principal.tier.clone());
     exchange.principal = Some(principal);

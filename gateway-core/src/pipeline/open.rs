@@ -10,6 +10,7 @@ use crate::guard::client_address;
 use crate::header::{X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::pipeline::Core;
 use crate::pipeline::request_span;
+use crate::priority::Priority;
 use crate::record::Record;
 use crate::server::Transport;
 use crate::site::Site;
@@ -46,6 +47,7 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, transport: &Trans
         started,
         deadline: started.after(site.deadline),
         route: None,
+        priority: Priority::Interactive,
         params: Vec::new(),
         principal: None,
         credential: Credential::None,

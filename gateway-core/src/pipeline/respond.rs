@@ -56,7 +56,7 @@ fn refuse(worker: &Worker, exchange: &mut Exchange, refused: &Refused) -> Respon
     exchange.record.code = Some(code);
     worker.core.metrics.refusals.get_or_create(&RefusalCode { code }).inc();
     let request_id = exchange.request_id.as_str();
-    if refusal.status().is_server_error() {
+    if refusal.status().is_server_error() && !refusal.is_mass() {
         tracing::warn!(request_id, code, reason = %refused, "refused");
     } else {
         tracing::debug!(request_id, code, reason = %refused, "refused");

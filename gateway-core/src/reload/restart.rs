@@ -4,10 +4,12 @@ use shared_config::{Changes, Diagnostics, Loaded, Section};
 
 /// What can change, by the beginnings of the keys. Whatever is not listed takes a restart, so that
 /// a key which nobody thought of here is refused and not ignored.
-const MAY_CHANGE: [&[&str]; 26] = [
+const MAY_CHANGE: [&[&str]; 28] = [
     &["gateway", "prefix"],
     &["gateway", "scheme"],
     &["gateway", "expose"],
+    &["gateway", "priority"],
+    &["gateway", "tier_priority"],
     &["server", "body_timeout"],
     &["server", "target_size_max"],
     &["server", "body_size_max"],

@@ -136,6 +136,28 @@ fn a_target_goes_on_unless_its_place_or_its_bounds_have_changed() {
 }
 
 #[test]
+fn what_a_service_s_load_has_taught_goes_on() {
+    let limited = |latency_max: &str| {
+        format!("{PLATFORM}[services.a.concurrency]\nlatency_max = \"{latency_max}\"\n")
+    };
+    let sample = Sample::start();
+    sample.reload(&limited("1s"), GATEWAY).expect("good");
+    for (latency_max, is_same_limit) in [("1s", true), ("2s", false)] {
+        let old = sample.site();
+        let gateway = GATEWAY.replace("[server]", "priority = \"batch\"\n[server]");
+        sample.reload(&limited(latency_max), &gateway).expect("good");
+        let new = sample.site();
+        for (old, new) in old.services.iter().zip(&new.services) {
+            assert!(Arc::ptr_eq(&old.load, &new.load), "{}", new.name);
+        }
+        let limit = |site: &Site| site.services.first().and_then(|a| a.concurrency.clone());
+        let (old, new) = (limit(&old).expect("a limit"), limit(&new).expect("a limit"));
+        assert_eq!(Arc::ptr_eq(&old, &new), is_same_limit, "{latency_max}");
+    }
+    sample.running.stop().expect("stopped");
+}
+
+#[test]
 fn an_issuer_s_keys_go_on_when_something_else_about_it_has_changed() {
     let sample = Sample::start();
     // Its keys were never loaded: a new source would be refused.

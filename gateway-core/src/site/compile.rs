@@ -4,11 +4,13 @@
 //! local endpoints, routes that no request can reach. Every error is collected; none stops the
 //! others from being found.
 //!
-//! Read in this order: [`compile`], then `services`, `limits`, `schemes`, `routes`, `views`.
+//! Read in this order: [`compile`], then `services`, `limits`, `schemes`, `routes`, `views`,
+//! `resilience`.
 
 mod constant;
 mod gate;
 mod limits;
+mod resilience;
 mod routes;
 mod schemes;
 mod services;
@@ -84,9 +86,9 @@ fn build<'a>(
     let platform = report.platform();
     let identity_headers = identity_headers(report);
     let assertion_header = report.header(&["assertion", "header"], &platform.assertion.header);
-    let time_left = platform.aggregation.time_left_header.as_deref();
+    let time_left = platform.upstream.time_left_header.as_deref();
     let time_left_header = time_left.map_or(Some(None), |name| {
-        report.header(&["aggregation", "time_left_header"], name).map(Some)
+        report.header(&["upstream", "time_left_header"], name).map(Some)
     });
     let services = services::compile(report, metrics);
     let schemes = Schemes::compile(report);
@@ -118,6 +120,7 @@ fn build<'a>(
             spoofed_headers: spoofed_headers(&names),
             misleading_headers: SpoofedHeaders::new(names.iter().copied()),
             challenges: Challenges::of(schemes.jwt.as_ref(), schemes.api_key.as_ref()),
+            tier_priorities: resilience::tiers(&platform.gateway),
             identity_headers,
             assertion_header,
             time_left_header: time_left_header?,

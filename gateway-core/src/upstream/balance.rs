@@ -36,11 +36,8 @@ impl Balance {
     }
 }
 
-/// The most endpoints of one service: so many fit into a [`Places`].
-pub const ENDPOINTS_MAX: usize = 128;
-
-/// The heaviest that a target may be.
-pub const WEIGHT_MAX: u32 = 100;
+/// The most endpoints of one service: so many fit into a `Places`.
+pub(super) const ENDPOINTS_MAX: usize = 128;
 
 /// Some of a service's endpoints, by their places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -253,7 +250,7 @@ mod tests {
         /// least request; and one that is out never gets any.
         #[test]
         fn every_target_gets_the_share_of_its_weight(
-            weights in prop::collection::vec(1..=WEIGHT_MAX, 1..8),
+            weights in prop::collection::vec(1..=100_u32, 1..8),
             out in 0_usize..8,
             seed: u64,
         ) {

@@ -36,6 +36,10 @@ pub enum CallFailed {
     /// No target of the service takes calls; after so long one may.
     #[error("no target of the service takes calls for another {0:?}")]
     Unavailable(Duration),
+    /// The service has as much to do as it can, or the gateway itself; those of a lower priority
+    /// stay out first.
+    #[error("there is no room for a call of this priority")]
+    Overloaded,
     /// The client's body was cut off on its way; the cut says how it is answered.
     #[error("the client's body was cut off")]
     BodyRefused(#[source] BodyRefused),
@@ -77,7 +81,9 @@ impl Refusal for CallFailed {
             Self::ConnectTimedOut(_) | Self::ResponseTimedOut(_) | Self::ReadTimedOut(_) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Busy(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::Unavailable(_) | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::BodyRefused(refused) => refused.status(),
             Self::BodyBroken(_) => StatusCode::BAD_REQUEST,
         }
@@ -93,6 +99,7 @@ impl Refusal for CallFailed {
             Self::TooLarge(_) => "upstream_too_large",
             Self::Busy(_) => "upstream_busy",
             Self::Unavailable(_) => "upstream_unavailable",
+            Self::Overloaded => "upstream_overloaded",
             Self::BodyRefused(refused) => refused.code(),
             Self::BodyBroken(_) => "body_incomplete",
         }
@@ -110,9 +117,16 @@ impl Refusal for CallFailed {
             Self::Unavailable(_) => {
                 "The service behind this route is not available. Try again later.".into()
             }
+            Self::Overloaded => {
+                "The service behind this route has too much to do. Try again in a moment.".into()
+            }
             Self::BodyRefused(refused) => refused.detail(),
             Self::BodyBroken(_) => "The request's body ended before it was complete.".into(),
         }
+    }
+
+    fn is_mass(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::Busy(_))
     }
 
     fn problem_type(&self) -> &'static str {
@@ -122,7 +136,7 @@ impl Refusal for CallFailed {
     fn add_headers(&self, headers: &mut HeaderMap) {
         match self {
             // Permits come back with each answer; a second is the shortest wait HTTP can name.
-            Self::Busy(_) => {
+            Self::Busy(_) | Self::Overloaded => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Unavailable(wait) => {

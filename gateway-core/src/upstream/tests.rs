@@ -554,6 +554,7 @@ fn no_failure_tells_a_client_what_the_service_or_its_address_is() {
         (CallFailed::TooLarge(1), 502, "upstream_too_large"),
         (CallFailed::Busy(1), 503, "upstream_busy"),
         (CallFailed::Unavailable(LONG), 503, "upstream_unavailable"),
+        (CallFailed::Overloaded, 503, "upstream_overloaded"),
         (CallFailed::BodyBroken(secret()), 400, "body_incomplete"),
     ];
     for (failed, status, code) in failures {

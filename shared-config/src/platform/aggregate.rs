@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::gate::{Decide, Maintenance};
-use super::{BodyRule, Scheme};
+use super::{BodyRule, Priority, Scheme};
 use crate::layers::places::Places;
 use crate::units::{ByteSize, Duration};
 
@@ -30,8 +30,9 @@ pub struct Aggregation {
     pub items_max: usize,
     /// Bytes of all answers that are kept for parts with a `cache`, on all cores together.
     pub cache_size_max: ByteSize,
-    /// The header field that tells a service how many milliseconds are left; absent: none does.
-    pub time_left_header: Option<String>,
+    /// Parts of at most this weight are left out under overload, as far as answers can do without.
+    #[schemars(range(max = 1_000))]
+    pub brownout_weight_max: u32,
 }
 
 /// `[aggregates.*]`: the calls that make up an answer.
@@ -250,6 +251,8 @@ pub struct View {
     pub limits: Vec<String>,
     /// The whole time for one request.
     pub deadline: Option<Duration>,
+    /// Who goes first where there is not room for everybody.
+    pub priority: Option<Priority>,
 }
 
 const fn weight() -> u32 {

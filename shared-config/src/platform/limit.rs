@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use super::gate::{Decide, Maintenance};
+use super::{RetryBudget, RetryDefaults};
 use crate::units::{Duration, Rate};
 
 /// `[policy]`
@@ -17,6 +18,10 @@ pub struct Policy {
     pub deadline: Duration,
     /// Limits of every route; those of services and routes are added to them.
     pub limits: Vec<String>,
+    /// How calls are repeated.
+    pub retry: RetryDefaults,
+    /// What retries may add to each service's load.
+    pub retry_budget: RetryBudget,
     /// What must hold of every identified caller.
     pub require: Option<String>,
     /// The service that decides whether requests may go on.

@@ -1,12 +1,13 @@
 //! `[gateway]`, `[server]`, `[admin]` and `[log]`: the process and its two listeners.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::exposure::is_exposed;
-use super::{PlainListener, ProxyProtocol, Scheme, Tls};
+use super::{PlainListener, Priority, ProxyProtocol, Scheme, Tls};
 use crate::Secret;
 use crate::units::{ByteSize, Duration, Network};
 
@@ -23,6 +24,11 @@ pub struct Gateway {
     pub scheme: Option<Scheme>,
     /// Which routes to services this gateway offers: names or patterns, `!` excludes.
     pub expose: Vec<String>,
+    /// Who goes first where there is not room for everybody, unless a route says otherwise.
+    pub priority: Priority,
+    /// The same for callers of a tier, where it is lower.
+    #[serde(default)]
+    pub tier_priority: BTreeMap<String, Priority>,
 }
 
 impl Gateway {
@@ -67,6 +73,9 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Networks of proxies whose word about the client is believed.
     pub trusted_proxies: Vec<Network>,
+    /// How far a core may be behind; above this, requests are refused, those of the lowest
+    /// priority first. Absent: it is not measured.
+    pub lag_max: Option<Duration>,
     /// What holds for HTTP/2 alone.
     pub http2: Http2,
     /// Load balancers that say in front of a connection whose it is.

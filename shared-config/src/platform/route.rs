@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Scheme;
 use super::gate::{BodySchema, Canary, Decide, Maintenance, Redirect, Respond};
+use super::{Priority, Retry, Scheme};
 use crate::units::{ByteSize, Duration};
 
 /// `[routes.*]`: exactly one of `service`, `local`, `respond` and `redirect` says what answers.
@@ -58,6 +58,10 @@ pub struct Route {
     pub stream_idle_timeout: Option<Duration>,
     /// Whether WebSocket handshakes go to the service.
     pub websocket: Option<bool>,
+    /// How its calls are repeated.
+    pub retry: Option<Retry>,
+    /// Who goes first where there is not room for everybody.
+    pub priority: Option<Priority>,
     /// What is changed on the way to the service.
     #[serde(default)]
     pub request: RequestRules,

@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Scheme;
 use super::gate::{Canary, Decide, Maintenance};
 use super::targets::{
     Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
 };
+use super::{Concurrency, Retry, RetryBudget, Scheme};
 use crate::units::{ByteSize, Duration};
 use crate::{Secret, TextFile};
 
@@ -47,6 +47,11 @@ pub struct Upstream {
     pub head_size_max: ByteSize,
     /// Longest body of an answer, where the gateway must hold it whole.
     pub body_size_max: ByteSize,
+    /// How many calls a service is given at a time, where that is found out.
+    #[serde(default)]
+    pub concurrency: Concurrency,
+    /// The header field that tells a service how many milliseconds are left; absent: none does.
+    pub time_left_header: Option<String>,
     /// How the targets of a service take turns.
     pub balance: Balance,
     /// How often the names of targets are looked up again.
@@ -118,6 +123,12 @@ pub struct Service {
     /// As in [`Upstream`].
     #[schemars(range(min = 1))]
     pub websockets_max: Option<u32>,
+    /// How calls to it are repeated.
+    pub retry: Option<Retry>,
+    /// What retries may add to its load.
+    pub retry_budget: Option<RetryBudget>,
+    /// How many calls it is given at a time.
+    pub concurrency: Option<Concurrency>,
 }
 
 /// What a service speaks.

@@ -52,7 +52,7 @@ fn mesh(service: &Node<'_>, report: &mut Report<'_>) {
     if service.get("targets").elements().count() > 1 {
         report.add(&mesh, "goes with one target: the sidecar knows the others; keep `url` alone");
     }
-    for key in ["balance", "breaker", "ejection", "health"] {
+    for key in ["balance", "breaker", "ejection", "health", "retry", "retry_budget"] {
         let key = service.get(key);
         if key.is_set() {
             let reason =

@@ -95,6 +95,15 @@ fn encryption_is_said_by_the_scheme_and_by_who_is_believed() {
 }
 
 #[test]
+fn a_key_that_has_moved_says_where_to() {
+    check(
+        "[aggregation]\ntime_left_header = \"X-Time-Left-Ms\"",
+        "",
+        &["aggregation.time_left_header: has moved to `upstream.time_left_header`"],
+    );
+}
+
+#[test]
 fn a_limit_of_the_policy_exists() {
     let platform = PLATFORM.replace("limits = [\"consumer\"]", "limits = [\"consumr\"]");
     let files = Files::new(&platform, GATEWAY);

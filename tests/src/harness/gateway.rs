@@ -29,6 +29,7 @@ pub struct GatewayUnderTest {
     pub admin: String,
     lines: MemoryLines,
     steps: Arc<Mutex<Vec<Option<Vec<u32>>>>>,
+    stall: Arc<Mutex<Duration>>,
     running: Mutex<Option<Running>>,
     client: reqwest::Client,
 }
@@ -67,12 +68,17 @@ impl GatewayUnderTest {
         let loaded = loaded.unwrap_or_else(|errors| panic!("{}: {errors}", gateway.name()));
         let lines = MemoryLines::default();
         let steps = Arc::new(Mutex::new(Vec::new()));
+        let stall = Arc::new(Mutex::new(Duration::ZERO));
         let options = Options {
             clock: clock.clone(),
             access_log: Some(Destination::Writer(Box::new(lines.clone()))),
             observer: Some(Observer::new({
-                let steps = Arc::clone(&steps);
-                move |exchange| steps.lock().expect("no panic").push(exchange.steps.numbers())
+                let (steps, stall) = (Arc::clone(&steps), Arc::clone(&stall));
+                move |exchange| {
+                    steps.lock().expect("no panic").push(exchange.steps.numbers());
+                    // It runs on the core's own thread.
+                    std::thread::sleep(std::mem::take(&mut *stall.lock().expect("no panic")));
+                }
             })),
             stops_with_parent: None,
         };
@@ -87,6 +93,7 @@ impl GatewayUnderTest {
             admin: format!("http://{}", running.admin()),
             lines,
             steps,
+            stall,
             running: Mutex::new(Some(running)),
             client: client(),
         }
@@ -208,6 +215,11 @@ impl GatewayUnderTest {
     #[must_use]
     pub fn last_steps(&self) -> Option<Vec<u32>> {
         self.steps.lock().expect("no panic").last().cloned().flatten()
+    }
+
+    /// Blocks the core's thread for so long, at the end of the next request.
+    pub fn stall_core(&self, length: Duration) {
+        *self.stall.lock().expect("no panic") = length;
     }
 
     /// Everything written down so far.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use http::{HeaderName, header};
 
 use self::part::Compiling;
+use super::graph;
 use super::place::Place;
 use super::source::{HeaderRule, PlanError, PlanSource, Resolve};
 use super::{Part, Plan};
@@ -37,6 +38,7 @@ impl Plan {
         if !errors.is_empty() {
             return Err(errors);
         }
+        mark_spare(&mut parts, source.brownout_weight_max);
         let reads =
             |part: &Part| part.call.sources().any(|source| matches!(source, Source::Body(_)));
         Ok(Self {
@@ -51,6 +53,22 @@ impl Plan {
             response_headers,
             set_cookies: source.set_cookies.iter().map(|name| (**name).into()).collect(),
         })
+    }
+}
+
+/// Marks what the answer can do without under overload: light parts that neither are required nor
+/// write anything, and that nothing such reads. Of an answer that would be nothing but those, the
+/// heaviest stay.
+fn mark_spare(parts: &mut [Part], weight_max: u32) {
+    let is_light =
+        |part: &Part| part.weight <= weight_max && !part.is_required() && !part.call.is_write();
+    let heaviest = parts.iter().map(|part| part.weight).max();
+    let are_all_light = parts.iter().all(is_light);
+    let stays = |part: &Part| !is_light(part) || (are_all_light && Some(part.weight) == heaviest);
+    let mut stay: Vec<bool> = parts.iter().map(stays).collect();
+    graph::close(parts, &mut stay);
+    for (part, stays) in parts.iter_mut().zip(stay) {
+        part.is_spare = !stays;
     }
 }
 

@@ -97,7 +97,8 @@ impl Plan {
             OnFailure::Null => "null".to_owned(),
             OnFailure::Value(value) => String::from_utf8_lossy(value).into_owned(),
         };
-        line("on failure", &on_failure)?;
+        let overload = if part.is_spare { "; under overload not called" } else { "" };
+        line("on failure", &(on_failure + overload))?;
         if let Some(rule) = part.cache {
             line("cache", &cache(rule))?;
             line("key", &key(part, rule))?;
@@ -243,14 +244,14 @@ calls
        on failure the answer fails
   1  links: GET l:/links
        deadline   what is left
-       on failure null
+       on failure null; under overload not called
        cache      for 30s, 5m more while a new one is fetched
        key        everybody + GET l:/links + accept-language
   2  clicks: GET a:/links?ids={items.id}
        after      links
        for each   links.items, 50 in one call, joined by id = id
        deadline   1500ms
-       on failure null
+       on failure null; under overload not called
        stands     in links.items.clicks
   –  hidden: not called, the view does not show it
 

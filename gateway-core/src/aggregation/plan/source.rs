@@ -67,6 +67,9 @@ pub struct PlanSource {
     pub response_headers: Vec<(String, HeaderRule)>,
     /// Cookies that clients get.
     pub set_cookies: Vec<String>,
+    /// Parts of at most this weight are left out under overload, as far as the answer can do
+    /// without them.
+    pub brownout_weight_max: u32,
     /// Names of header fields that are the gateway's own to send.
     pub reserved_headers: Vec<String>,
 }

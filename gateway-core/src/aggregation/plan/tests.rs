@@ -243,3 +243,34 @@ fn what_cannot_be_read_is_reported_where_it_stands() {
         ]
     );
 }
+
+#[test]
+fn what_an_answer_can_do_without_is_light_and_read_by_nothing_that_stays() {
+    let required = |one: PartSource| PartSource { need: Some(Need::Required), ..one };
+    let heavy = |one: PartSource| PartSource { weight: 2, ..one };
+    let spare = |weight_max, parts| {
+        let source = PlanSource { brownout_weight_max: weight_max, ..aggregate(parts) };
+        let plan = Plan::compile(&source, &|_| Some(0)).expect("a plan");
+        let spare = plan.parts.iter().filter(|part| part.is_spare);
+        spare.map(|part| part.name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let parts = || {
+        vec![
+            required(part("a", "GET s:/a/{part.b.id}")),
+            part("b", "GET s:/b/{part.c.id}"),
+            part("c", "GET s:/c"),
+            part("d", "GET s:/d"),
+            heavy(part("e", "GET s:/e")),
+            part("f", "POST s:/f"),
+            PartSource { fallback: Some("1".into()), ..part("g", "GET s:/g/{part.d.id}") },
+        ]
+    };
+    assert_eq!(spare(1, parts()), "d g");
+    assert_eq!(spare(2, parts()), "d e g");
+    assert_eq!(spare(0, parts()), "", "none");
+    let light = || vec![part("a", "GET s:/a"), part("b", "GET s:/b")];
+    assert_eq!(spare(1, light()), "", "something must be left");
+    let mut mixed = light();
+    mixed.push(heavy(part("e", "GET s:/e/{part.b.id}")));
+    assert_eq!(spare(2, mixed), "a", "the heaviest stays, and what it reads");
+}

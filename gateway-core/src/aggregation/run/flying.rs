@@ -56,7 +56,8 @@ impl Flying<'_> {
         let has_time = !self.time_left(started).is_zero();
         let (result, cache, waited) = self.result(environment, started).await;
         let is_own = !matches!(cache, Some(CacheUse::Hit(_) | CacheUse::Collapsed));
-        let is_called = has_time && is_own;
+        let is_left_out = matches!(&result, Err(PartFailure { reason: Reason::Brownout, .. }));
+        let is_called = has_time && is_own && !is_left_out;
         if let (Some(part), Some(cache), false) = (plan.parts.get(part), cache, is_own) {
             environment.caller.kept(&part.name, cache, started);
         }
@@ -84,6 +85,7 @@ impl Flying<'_> {
             part: Arc::clone(&part.name),
             service: part.service,
             call: self.job.call,
+            is_spare: part.is_spare,
             says_who: !part.cache.is_some_and(|rule| rule.is_shared),
             time_left,
             size_max: self.plan.caps.part_size_max,

@@ -40,15 +40,17 @@ pub(super) async fn compose(
         true => Some(whole(aggregate, body).await?),
         false => None,
     };
+    let caller = SiteCaller::new(worker, site, exchange);
+    let again = caller.again();
     let environment = Environment {
-        caller: SiteCaller::new(worker, site, exchange),
+        caller,
         clock: worker.core.clock.clone(),
         cache: Arc::clone(&worker.core.part_cache),
         due: exchange.deadline,
     };
     exchange.steps.take(Step::Call);
     if let Some(format) = negotiate::format(&exchange.head.headers) {
-        let stream = stream::Answering { worker, site, aggregate, format };
+        let stream = stream::Answering { worker, site, aggregate, format, again };
         return stream.answer(environment, exchange, body).await;
     }
     let inputs = Inputs {
@@ -69,7 +71,7 @@ pub(super) async fn compose(
         record.upstream_service = facts.upstream_service;
         record.upstream = facts.upstream;
         record.completeness = facts.completeness;
-        record.attempts = facts.attempts;
+        record.attempts = facts.attempts + again.times();
         record.cache = facts.cache;
     }
     exchange.steps.take(Step::TransformResponse);

@@ -15,7 +15,7 @@ use crate::body::Body;
 use crate::error::{InternalError, Refusal, Refused};
 use crate::exchange::{Exchange, Step};
 use crate::pipeline::Worker;
-use crate::pipeline::calls::{self, CallContext};
+use crate::pipeline::calls::{self, CallContext, Called};
 use crate::pipeline::forward::DeadlineExceeded;
 use crate::routing::canary::Canary;
 use crate::security_headers;
@@ -41,10 +41,13 @@ pub(super) async fn pass_through(
     exchange.steps.take(Step::Call);
     let context = CallContext::of(exchange);
     let started = worker.core.clock.now();
-    let answer = calls::call(worker, site, service, &context, request).await;
+    // A canary may be in a mesh where the route's own service is not.
+    let retry = proxy.retry.as_ref().filter(|_| !service.is_mesh);
+    let Called { outcome, attempts } =
+        calls::call((worker, site), service, &context, retry, request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
-    exchange.record.attempts = attempts(answer.as_ref());
-    let answer = answer?;
+    exchange.record.attempts = attempts;
+    let answer = outcome?;
 
     exchange.steps.take(Step::TransformResponse);
     let time_left = exchange.deadline.since(worker.core.clock.now());
@@ -114,7 +117,9 @@ pub(super) async fn request(
         Body::from(proxy.request.apply_body(&mut headers, whole)?)
     } else {
         trailers.announce(&mut headers);
-        trailers::Filtered::of_client(body, site, &trailers)
+        let body = trailers::Filtered::of_client(body, site, &trailers);
+        // A body that is kept to be sent again would lose its trailers.
+        if trailers.has_own { body } else { at_hand(proxy, exchange, &headers, body).await? }
     };
     proxy.response.prepare_request(&mut headers);
     trailers.ask_for(&mut headers);
@@ -123,6 +128,21 @@ pub(super) async fn request(
     *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// The body, read as far as it may be kept where it is to be sent again if need be.
+async fn at_hand(
+    proxy: &Proxy,
+    exchange: &Exchange,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Body, CallFailed> {
+    match &proxy.retry {
+        Some(retry) if retry.may_repeat(&exchange.head.method, headers) => {
+            upstream::read_ahead(body, retry.replay_size_max).await.map_err(of_client)
+        }
+        _ => Ok(body),
+    }
 }
 
 /// A body that breaks off on its way in is the client's, and no service's failure.

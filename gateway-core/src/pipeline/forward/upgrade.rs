@@ -63,7 +63,7 @@ pub(super) async fn upgrade(
     exchange.steps.take(Step::Call);
     let context = CallContext::of(exchange);
     let started = worker.core.clock.now();
-    let upgraded = calls::upgrade(worker, site, service, &context, request).await;
+    let upgraded = calls::upgrade((worker, site), service, &context, request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
     exchange.record.attempts = pass_through::attempts(upgraded.as_ref().map(|it| &it.answer));
     let Upgraded { answer, io } = upgraded?;

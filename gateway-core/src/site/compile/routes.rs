@@ -7,7 +7,7 @@ use shared_config::units::Duration;
 
 use super::gate::{self, Gates};
 use super::limits::Limits;
-use super::{Report, constant, views};
+use super::{Report, constant, resilience, views};
 use crate::endpoint::Endpoints;
 use crate::principal::{IdentityText, Scheme};
 use crate::routing::{Pattern, RouteTable};
@@ -110,6 +110,7 @@ impl<'a> Routes<'_, 'a> {
             limit_members: limits::members(&by_consumer),
             limits_by_consumer: by_consumer,
             deadline: deadline.unwrap_or(platform.policy.deadline).get(),
+            priority: resilience::priority(&platform.gateway, route.priority),
             body_size_max: body_size_max.bytes(),
             upload_idle_timeout: route.upload_idle_timeout.map(Duration::get),
             gate,
@@ -208,6 +209,16 @@ impl<'a> Routes<'_, 'a> {
         let request = RequestTransform::compile(&rules, pattern.parameters(), self.reserved);
         let request = self.transform(name, request);
         let response = self.transform(name, ResponseTransform::compile(&response_rules(route)));
+        let written = platform.services.get(service)?;
+        if written.is_mesh() && route.retry.is_some() {
+            let reason =
+                format!("must be absent: `mesh = true` of {service} leaves this to the sidecar");
+            self.report.add(&["routes", name, "retry"], "", &reason);
+        }
+        let retry = platform.policy.retry.with(written.retry.as_ref()).with(route.retry.as_ref());
+        let own = ["routes", name];
+        let own = route.retry.as_ref().map(|_| &own[..]);
+        let retry = resilience::retry(self.report, own, &retry);
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         Some(Action::Service(Box::new(Proxy {
             service: index,
@@ -219,6 +230,7 @@ impl<'a> Routes<'_, 'a> {
             request: request?,
             response: response?,
             body_size_max: body_size_max.as_usize(),
+            retry: retry?.filter(|_| !written.is_mesh()),
         })))
     }
 

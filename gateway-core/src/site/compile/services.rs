@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared_config::platform;
 
-use super::{Report, targets};
+use super::{Report, resilience, targets};
 use crate::assertion::AssertionKey;
 use crate::metric::Metrics;
 use crate::permit::Permits;
@@ -13,6 +13,8 @@ use crate::upstream::{Protocol, ServiceTls, TargetSettings, TlsTexts};
 
 /// Every service, in the order of their names; `None` when one of them is wrong.
 pub(super) fn compile(report: &mut Report<'_>, metrics: &Metrics) -> Option<Vec<Service>> {
+    let policy = &report.platform().policy;
+    resilience::retry(report, Some(&["policy"]), &policy.retry)?;
     let services = &report.platform().services;
     let compiled =
         services.iter().map(|(name, service)| compile_one(report, name, service, metrics));
@@ -35,6 +37,11 @@ fn compile_one(
         let key = AssertionKey::build(secret.expose().as_bytes());
         report.keep(&["services", name, "assertion_key"], "***", key)
     });
+    let policy = &report.platform().policy;
+    let retry = policy.retry.with(service.retry.as_ref());
+    let own = ["services", name];
+    let retry = resilience::retry(report, service.retry.as_ref().map(|_| &own[..]), &retry);
+    let concurrency = resilience::concurrency(report, name, service);
     let name: Arc<str> = name.into();
     let targets = targets::compile(report, &name, (service, &settings), metrics);
     Some(Service {
@@ -49,6 +56,11 @@ fn compile_one(
         is_closed: service.maintenance.is_some(),
         body_size_max,
         websockets: Permits::new(websockets_max),
+        // A mesh's sidecar retries, and whoever does it twice multiplies attempts.
+        retry: retry?.filter(|_| !service.is_mesh()),
+        budget_share: resilience::budget(policy, service),
+        load: Arc::default(),
+        concurrency: concurrency?,
     })
 }
 

@@ -8,6 +8,7 @@ use shared_config::platform::{self, Platform};
 use shared_config::units::Duration as Length;
 
 use super::gate;
+use super::resilience;
 use super::routes::{Access, Found, Routes, scheme};
 use crate::aggregation::merge::Policy;
 use crate::aggregation::plan::{
@@ -62,6 +63,7 @@ fn add_view<'a>(
     let compiled = View::compile(&source, Arc::new(plan));
     let compiled = compiled.map_err(|errors| note(routes, &errors)).ok();
     let (access, written_deadline) = (access(platform, name, view), view.deadline);
+    let priority = resilience::priority(&platform.gateway, view.priority);
     let levels = gate::of_view(platform, name, aggregate, view);
     let params = pattern.parameters();
     let gate = routes.gates.compile(routes.report, &levels, access.is_public, params);
@@ -80,6 +82,7 @@ fn add_view<'a>(
         limit_members: limits::members(&by_consumer),
         limits_by_consumer: by_consumer,
         deadline: deadline.get(),
+        priority,
         body_size_max: platform.server.body_size_max.bytes(),
         upload_idle_timeout: None,
         gate,
@@ -121,6 +124,7 @@ fn plan(routes: &mut Routes<'_, '_>, name: &str, written: &platform::Aggregate) 
             .map(|(name, rule)| (name.clone(), header_rule(*rule)))
             .collect(),
         set_cookies: written.set_cookies.clone(),
+        brownout_weight_max: platform.aggregation.brownout_weight_max,
         reserved_headers: routes.reserved.iter().map(|&name| name.to_owned()).collect(),
     };
     let resolve = |service: &str| platform.services.keys().position(|known| known == service);

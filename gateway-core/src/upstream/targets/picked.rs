@@ -119,17 +119,19 @@ impl<'a> Picked<'a> {
 
     /// Each change is logged and counted once, by the call that made it.
     fn note(&self, change: Option<Change>, [opened, closed]: [&'static str; 2]) {
+        // Before anything is made of its name: almost no call changes anything.
+        let Some(change) = change else { return };
         let (service, target) = (self.target.name(), self.target.label());
-        match change {
-            None => return,
-            Some(Change::Opened(pause)) => {
+        let event = match change {
+            Change::Opened(pause) => {
                 tracing::warn!(%service, target, ?pause, event = opened, "a target fails");
+                opened
             }
-            Some(Change::Closed) => {
+            Change::Closed => {
                 tracing::info!(%service, target, event = closed, "a target serves again");
+                closed
             }
-        }
-        let event = if change == Some(Change::Closed) { closed } else { opened };
+        };
         self.targets.count(&self.target, event);
     }
 }

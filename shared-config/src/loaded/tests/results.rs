@@ -30,7 +30,7 @@ fn a_key_is_located_where_the_strongest_layer_wrote_it_and_a_table_where_it_bega
         (&["services", "links", "scheme"], "platform.toml:2"),
         (&["policy", "limits", "0"], "platform.toml:10"),
         (&["server", "cores"], "environment variable GATEWAY__SERVER__CORES"),
-        (&["server", "listen"], "built-in/defaults.toml:21"),
+        (&["server", "listen"], "built-in/defaults.toml:26"),
         (&["nothing"], "gw.toml"),
     ] {
         let location = loaded.locate(path).to_string();

@@ -72,6 +72,7 @@ impl Compiling<'_> {
             cache: part.cache,
             deadline: part.deadline,
             weight: part.weight,
+            is_spare: false,
             is_looked_into: false,
         })
     }

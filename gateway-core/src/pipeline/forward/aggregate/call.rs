@@ -1,6 +1,7 @@
 //! A view's calls, made as the gateway makes all calls.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -15,9 +16,10 @@ use crate::exchange::Exchange;
 use crate::header::{IDEMPOTENCY_KEY, TRACEPARENT};
 use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
-use crate::pipeline::calls::{self, CallContext};
-use crate::site::{Service, Site};
-use crate::upstream::{self, CallFailed, Remake};
+use crate::pipeline::calls::{self, CallContext, Calling};
+use crate::priority::Priority;
+use crate::site::Site;
+use crate::upstream::{self, CallFailed};
 
 /// Calls services on one request's behalf.
 #[derive(Debug, Clone)]
@@ -26,6 +28,23 @@ pub(super) struct SiteCaller {
     site: Arc<Site>,
     /// What is said of the request.
     said: Arc<Said>,
+    again: Again,
+}
+
+/// How often calls were sent again, all of one answer together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Again(Arc<AtomicU32>);
+
+impl Again {
+    fn add(&self, times: u32) {
+        if times > 0 {
+            self.0.fetch_add(times, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn times(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What is the same for all calls of a request: made once, and copied as a whole.
@@ -50,17 +69,23 @@ impl Said {
 impl SiteCaller {
     pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, exchange: &Exchange) -> Self {
         let said = Arc::new(Said::of(CallContext::of(exchange), site));
-        Self { worker: Arc::clone(worker), site: Arc::clone(site), said }
+        let again = Again::default();
+        Self { worker: Arc::clone(worker), site: Arc::clone(site), said, again }
+    }
+
+    /// How often its calls have been sent again; more while they are under way.
+    pub(super) fn again(&self) -> Again {
+        self.again.clone()
     }
 }
 
 impl Caller for SiteCaller {
     fn call(&self, call: PartCall) -> BoxFuture<'static, Result<PartAnswer, PartFailure>> {
-        let Self { worker, site, said } = self.clone();
+        let Self { worker, site, said, again } = self.clone();
         let said =
             if call.says_who { said } else { Arc::new(Said::of(said.context.of_nobody(), &site)) };
         // Boxed: what waits for it is moved about, and this is large.
-        async move { make(&worker, &site, &said, call).await }.boxed()
+        async move { make(&worker, &site, (&said, &again), call).await }.boxed()
     }
 
     fn kept(&self, part: &Arc<str>, cache: CacheUse, since: Moment) {
@@ -71,7 +96,7 @@ impl Caller for SiteCaller {
 async fn make(
     worker: &Worker,
     site: &Site,
-    said: &Said,
+    (said, again): (&Said, &Again),
     call: PartCall,
 ) -> Result<PartAnswer, PartFailure> {
     let service = site.service(call.service).map_err(|_| Reason::Unavailable)?;
@@ -79,37 +104,40 @@ async fn make(
         return Err(Reason::Unavailable.into());
     }
     let called = (&call.call.method, call.call.target.path());
-    let span = CallSpan::of_part(&said.context.trace, &call.part, service, called);
-    let outcome = answer(worker, (site, service), (said, &span), call).await;
+    let context = &said.context;
+    let span = CallSpan::of_part(&context.trace, &call.part, service, called);
+    let calling = Calling {
+        worker,
+        site,
+        service,
+        context,
+        span: &span,
+        retry: service.retry.as_ref(),
+        due: worker.core.clock.now().after(call.time_left),
+        priority: if call.is_spare { Priority::Spare } else { context.priority },
+    };
+    let outcome = answer(calling, (said, again), call).await;
     span.end_part(&outcome);
     outcome
 }
 
 async fn answer(
-    worker: &Worker,
-    (site, service): (&Site, &Service),
-    (said, span): (&Said, &CallSpan),
+    calling: Calling<'_>,
+    (said, again): (&Said, &Again),
     call: PartCall,
 ) -> Result<PartAnswer, PartFailure> {
-    let PartCall { call, time_left, size_max, .. } = call;
-    let clock = &worker.core.clock;
+    let PartCall { call, size_max, is_spare, .. } = call;
+    let clock = &calling.worker.core.clock;
     let started = clock.now();
-    let request = || {
-        let mut request = calls::request_of(&call, said.headers.clone());
-        if let Some(name) = &site.time_left_header {
-            let millis = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
-            request.headers_mut().insert(name.clone(), HeaderValue::from(millis));
-        }
-        request
-    };
+    let request = || calls::request_of(&call, said.headers.clone());
     // A write is never repeated unless its service can tell that it has had it before.
     let may_repeat =
         call.method.is_safe() || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
-    let make = (&request as Remake<'_>, may_repeat);
-    let context = (&said.context, span);
-    let answer = calls::call_dressed(worker, (site, service), context, make, time_left).await;
-    let (head, body) = answer.map_err(|failed| failure(&failed))?.response.into_parts();
-    let body = upstream::collect(body, size_max).await.map_err(|failed| failure(&failed))?;
+    let called = calling.send_made(&request, may_repeat, &call.method).await;
+    again.add(called.attempts.saturating_sub(1));
+    let failure = |failed| failure(&failed, is_spare);
+    let (head, body) = called.outcome.map_err(failure)?.response.into_parts();
+    let body = upstream::collect(body, size_max).await.map_err(failure)?;
     let waited = clock.now().since(started);
     let retry_after = retry_after(&head.headers);
     Ok(PartAnswer { status: head.status, headers: head.headers, retry_after, body, waited })
@@ -121,8 +149,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     text.parse().ok().map(Duration::from_secs)
 }
 
-fn failure(failed: &CallFailed) -> PartFailure {
+fn failure(failed: &CallFailed, is_spare: bool) -> PartFailure {
     match failed {
+        CallFailed::Overloaded if is_spare => Reason::Brownout,
+        CallFailed::Overloaded => Reason::Unavailable,
         CallFailed::Unreachable(_) => Reason::Refused,
         CallFailed::ConnectTimedOut(_)
         | CallFailed::ResponseTimedOut(_)

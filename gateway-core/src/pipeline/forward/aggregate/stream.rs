@@ -12,11 +12,12 @@ use futures::{Stream as _, StreamExt as _};
 use http::{HeaderName, HeaderValue, Response, header};
 use http_body::{Body as HttpBody, Frame};
 
-use super::call::SiteCaller;
+use super::call::{Again, SiteCaller};
 use super::note::note;
 use crate::aggregation::failure::AggregateFailed;
 use crate::aggregation::progress::{Event, Format, OwnedInputs, Progress};
 use crate::aggregation::run::Environment;
+use crate::aggregation::status::Report;
 use crate::body::{Body, BodyError};
 use crate::error::Refused;
 use crate::exchange::{Exchange, RequestId, Step};
@@ -31,6 +32,7 @@ pub(super) struct Answering<'a> {
     pub(super) site: &'a Arc<Site>,
     pub(super) aggregate: &'a Arc<Aggregate>,
     pub(super) format: Format,
+    pub(super) again: Again,
 }
 
 impl Answering<'_> {
@@ -57,13 +59,14 @@ impl Answering<'_> {
             aggregate: Arc::clone(self.aggregate),
             format: self.format,
             request_id: exchange.request_id,
+            again: self.again,
             progress: Some(progress),
             first: None,
             late: Arc::default(),
         };
         if let Some(Event::Failed(failed)) = first {
             if let Some(report) = failed.report() {
-                let _ = answer.late.set(note(self.worker, self.site, self.aggregate, report));
+                let _ = answer.late.set(answer.facts(report));
             }
             exchange.record.late = Some(answer.late);
             return Err(failed.into());
@@ -90,6 +93,7 @@ struct Answer {
     aggregate: Arc<Aggregate>,
     format: Format,
     request_id: RequestId,
+    again: Again,
     /// `None` once the last frame is out.
     progress: Option<Progress>,
     first: Option<Event>,
@@ -97,12 +101,19 @@ struct Answer {
 }
 
 impl Answer {
+    /// What the record holds of it, once there is a report.
+    fn facts(&self, report: &Report) -> LateFacts {
+        let mut facts = note(&self.worker, &self.site, &self.aggregate, report);
+        facts.attempts += self.again.times();
+        facts
+    }
+
     fn frame(&mut self, event: Event) -> Bytes {
         match event {
             Event::Part(json) => self.format.frame("part", &json),
             Event::Done(report) => {
                 self.progress = None;
-                let facts = note(&self.worker, &self.site, &self.aggregate, &report);
+                let facts = self.facts(&report);
                 let _ = self.late.set(facts);
                 let mut json = b"{\"report\":".to_vec();
                 report.write_meta(&mut json);
@@ -117,8 +128,7 @@ impl Answer {
     }
 
     fn failed(&self, failed: AggregateFailed) -> Bytes {
-        let facts =
-            failed.report().map(|report| note(&self.worker, &self.site, &self.aggregate, report));
+        let facts = failed.report().map(|report| self.facts(report));
         let refused = Refused::from(failed);
         let code = Some(refused.refusal().code());
         let _ = self.late.set(LateFacts { code, ..facts.unwrap_or_default() });

@@ -61,6 +61,7 @@ mod tests {
             request: RequestTransform::default(),
             response: ResponseTransform::default(),
             body_size_max: 0,
+            retry: None,
         };
         let value = HeaderValue::from_str(text).expect("a value");
         let translated = translated(&value, &proxy, "127.0.0.1:8080");

@@ -17,7 +17,7 @@ use crate::site::Site;
 #[derive(Debug)]
 pub(super) struct Rules {
     /// Whether it has some of its own, and the names that go on.
-    has_own: bool,
+    pub(super) has_own: bool,
     announced: Option<HeaderValue>,
     /// Whether it takes the answer's.
     wants: bool,

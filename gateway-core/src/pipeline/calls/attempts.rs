@@ -1,0 +1,132 @@
+//! The attempts at one call that may be repeated: within its policy, its service's budget, and its
+//! deadline.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use tokio::time::sleep;
+
+use super::{Called, Calling, leave};
+use crate::clock::Moment;
+use crate::metric::{Label, ServiceOutcome};
+use crate::pipeline::call_span;
+use crate::upstream::retry::{Made, Next, RetryPolicy};
+use crate::upstream::{self, Answer, CallFailed, Remake, Target};
+
+/// The longest body of a failed answer that is read to keep its connection; with a longer one it is
+/// hung up.
+const DISCARDED_SIZE_MAX: usize = 64 * 1024;
+
+impl Calling<'_> {
+    /// Makes a call, again where that may help. What is not worth another attempt, or may not have
+    /// one, is what came of the call.
+    pub(super) async fn repeated(self, policy: &RetryPolicy, make: Remake<'_>) -> Called {
+        let clock = &self.worker.core.clock;
+        let load = &self.service.load;
+        load.budget.note_request(clock.now());
+        let mut tried = Vec::new();
+        let (mut number, mut attempts) = (1, 0);
+        loop {
+            let started = clock.now();
+            let time_left = policy.time_of(self.due.since(started));
+            let due = started.after(time_left);
+            let called = Self { due, ..self }.attempt(number, (make, true), &mut tried).await;
+            attempts += called.attempts;
+            let next = self.next(policy, number, &called.outcome, started);
+            if number > 1 {
+                self.count(if next == Next::Settled { "succeeded" } else { "failed" });
+            }
+            let outcome = called.outcome;
+            let wait = match next {
+                Next::After(wait) if load.budget.take(self.service.budget_share, clock.now()) => {
+                    wait
+                }
+                Next::Settled | Next::UsedUp => return Called { outcome, attempts },
+                Next::NoTime => {
+                    self.count("past_deadline");
+                    return Called { outcome, attempts };
+                }
+                Next::After(_) => {
+                    self.count("budget_exhausted");
+                    return Called { outcome, attempts };
+                }
+            };
+            discard(outcome);
+            if !wait.is_zero() {
+                sleep(wait).await;
+            }
+            number += 1;
+        }
+    }
+
+    fn next(
+        &self,
+        policy: &RetryPolicy,
+        attempt: u32,
+        outcome: &Result<Answer, CallFailed>,
+        started: Moment,
+    ) -> Next {
+        let now = self.worker.core.clock.now();
+        let typical = &self.service.load.typical;
+        let (time_left, typical_time) = (self.due.since(now), typical.get());
+        let made = Made { attempt, outcome, time_left, typical: typical_time };
+        let next = policy.next(&made, &mut rand::rng());
+        if next == Next::Settled && outcome.is_ok() {
+            typical.note(now.since(started));
+        }
+        next
+    }
+
+    /// One attempt with a request that can be made again, at a target that is not among those that
+    /// were `tried`, where there is one. The first is number 1.
+    pub(super) async fn attempt(
+        self,
+        number: u32,
+        (make, may_repeat): (Remake<'_>, bool),
+        tried: &mut Vec<Arc<Target>>,
+    ) -> Called {
+        let clock = &self.worker.core.clock;
+        let started = clock.now();
+        let time_left = self.due.since(started);
+        let client = &self.worker.client;
+        let outcome = match self.enter() {
+            Ok(place) => match self.service.targets.pick_other(clock, tried) {
+                Ok(target) => {
+                    if self.retry.is_some() {
+                        tried.push(Arc::clone(&target));
+                    }
+                    let target = target.within(time_left);
+                    let attempt = self.span.attempt(number, &target);
+                    let signed = || {
+                        let mut request = make();
+                        self.sign(&mut request, &attempt, time_left);
+                        request
+                    };
+                    let outcome = client.call_remade(&target, &signed, may_repeat, time_left).await;
+                    target.report(&outcome);
+                    leave(place, &outcome, clock.now().since(started));
+                    call_span::end_attempt(attempt, &outcome);
+                    outcome
+                }
+                Err(failed) => Err(failed),
+            },
+            Err(failed) => Err(failed),
+        };
+        self.observed(outcome, started)
+    }
+
+    fn count(&self, outcome: &'static str) {
+        let service = Label(Arc::clone(&self.service.name));
+        let labels = ServiceOutcome { service, outcome };
+        self.worker.core.metrics.retries.get_or_create_owned(&labels).inc();
+    }
+}
+
+/// Lets go of an answer that is not passed on. Where all of it is there, its connection is used
+/// again.
+fn discard(outcome: Result<Answer, CallFailed>) {
+    if let Ok(answer) = outcome {
+        let body = answer.response.into_body();
+        drop(upstream::collect(body, DISCARDED_SIZE_MAX).now_or_never());
+    }
+}
