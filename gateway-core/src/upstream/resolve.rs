@@ -98,10 +98,9 @@ fn usable(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use prometheus_client::metrics::family::Family;
-
     use super::*;
     use crate::clock::{Clock, Timestamp};
+    use crate::metric::Named;
     use crate::upstream::target::Target;
     use crate::upstream::targets::TargetsSettings;
     use crate::upstream::testing::settings;
@@ -137,7 +136,7 @@ mod tests {
             &"links".into(),
             rules,
             vec![(target.expect("one"), 1)],
-            &Family::default(),
+            &Named::default(),
         );
         // Each with what is known after it; the last word of the script is the first look-up.
         let rounds = [
