@@ -286,7 +286,8 @@ impl Targets {
     /// Removes what is counted of endpoints that this service has no more: where addresses come and
     /// go, the page would grow for ever.
     fn forget_events_of_others(&self) {
-        let known: Vec<String> = self.endpoints.load().iter().map(|target| target.label()).collect();
+        let known: Vec<String> =
+            self.endpoints.load().iter().map(|target| target.label()).collect();
         self.events.retain(|TargetEvent { service, target, .. }| {
             *service.0 != *self.name || known.iter().any(|known| **known == *target.0)
         });
