@@ -76,6 +76,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/config", get(configuration))
         .route("/targets", get(targets::page))
         .route("/purge", post(purge))
+        .route("/streams/end", post(end_streams))
         .route("/reload", post(reload))
         .route("/drain", post(drain))
         .route_layer(middleware::from_fn_with_state(admin.clone(), gate::admit));
@@ -171,4 +172,14 @@ async fn purge(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Respons
     };
     let removed = admin.core.part_cache.purge(purge);
     Json(json!({ "removed": removed })).into_response()
+}
+
+/// `POST /streams/end?identity=4821`: the open streams of a user or partner who was suspended end, and
+/// how many there were is the answer.
+async fn end_streams(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let Some(user_id) = crate::transform::query::value(&query, "identity") else {
+        return (StatusCode::BAD_REQUEST, "say whose: ?identity=user_id\n").into_response();
+    };
+    Json(json!({ "ended": admin.core.streams.end_of_user(&user_id) })).into_response()
 }

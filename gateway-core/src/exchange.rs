@@ -16,6 +16,7 @@ use crate::certificate::ClientCertificate;
 use crate::clock::{Moment, Timestamp};
 use crate::principal::Principal;
 use crate::record::Record;
+use crate::store::{KeyDigest, SessionDigest};
 use crate::trace_context::{OpenSpan, TraceContext};
 
 /// One request on its way through the pipeline.
@@ -40,6 +41,8 @@ pub struct Exchange {
     pub params: Vec<Box<str>>,
     /// Who asks; `None` until identified and for anonymous callers.
     pub principal: Option<Arc<Principal>>,
+    /// What they were recognised by.
+    pub credential: Credential,
     /// The trace this request belongs to.
     pub trace: TraceContext,
     /// The request's span, where the trace is recorded.
@@ -56,6 +59,23 @@ pub struct Exchange {
     pub answer_headers: Vec<(HeaderName, HeaderValue)>,
     /// What will be written down about it.
     pub record: Record,
+}
+
+/// What a principal was recognised by: enough to ask later whether it still holds, and nothing that
+/// anybody could come in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Credential {
+    /// Nobody was.
+    #[default]
+    None,
+    /// A session.
+    Session(SessionDigest),
+    /// A token, which ends by itself.
+    Token,
+    /// An API key.
+    Key(KeyDigest),
+    /// A client certificate, which ends by itself.
+    Certificate,
 }
 
 /// A step of the pipeline, numbered as in ARCHITECTURE.md.

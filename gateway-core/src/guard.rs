@@ -4,7 +4,8 @@
 //! an HTTP/1.1 request, before anything parses them), [`ceilings`] (how much a
 //! client may send), [`framing`] (one request, one meaning), [`path`] (one spelling of a path, for
 //! matching, limits, cache and services alike), [`spoofed_headers`] (what only we may say),
-//! [`client_address`] (whom we are talking to), [`address_list`] (whether we do) and [`body`] (the ceilings, while the body arrives).
+//! [`client_address`] (whom we are talking to), [`address_list`] (whether we do), [`body`] (the
+//! ceilings, while the body arrives) and [`trailers`] (what may come after it).
 //!
 //! Invariants
 //! - What two readers could understand in two ways is refused, never repaired.
@@ -21,3 +22,4 @@ pub mod framing;
 pub mod head;
 pub mod path;
 pub mod spoofed_headers;
+pub mod trailers;

@@ -62,7 +62,7 @@ pub struct RefusalCode {
 pub struct ServiceOutcome {
     /// The service's name.
     pub service: Label,
-    /// `2xx` … `5xx`, or the code of what went wrong.
+    /// `1xx` … `5xx`, or the code of what went wrong.
     pub outcome: &'static str,
 }
 
@@ -224,6 +224,8 @@ pub struct Metrics {
     pub panics: Counter,
     /// `gateway_open_connections`
     pub connections: Gauge,
+    /// `gateway_open_streams`: answers of events and WebSockets.
+    pub streams: Gauge,
     /// `gateway_tls_handshakes_total`
     pub handshakes: Family<Handshake, Counter>,
     /// `gateway_handshake_failures_total`: of the PROXY protocol and of TLS.
@@ -266,6 +268,7 @@ impl Metrics {
             spans: Family::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
+            streams: Gauge::default(),
             handshakes: Family::default(),
             handshake_failures: Family::default(),
             certificate_ends: Family::default(),
@@ -323,6 +326,8 @@ impl Metrics {
             "Client connections",
             self.connections.clone(),
         );
+        let help = "Open answers of events and WebSockets";
+        registry.register("gateway_open_streams", help, self.streams.clone());
         let help = "Client connections that the gateway ended for what the client did";
         registry.register("gateway_connections_ended", help, self.connection_ends.clone());
         self.register_handshakes();

@@ -34,6 +34,7 @@ mod open;
 mod recorded_body;
 mod request_span;
 mod respond;
+mod streams;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub use self::core::{Core, Observer, Worker};
 use self::in_flight::InFlight;
 pub use self::key_sources::KeySources;
 pub use self::recorded_body::RecordedBody;
+pub use self::streams::{EndedBy, OpenStream, Streams};
 use crate::body::Body;
 use crate::error::{InternalError, Refused};
 use crate::exchange::Exchange;

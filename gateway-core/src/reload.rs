@@ -41,7 +41,7 @@ use crate::pipeline::Core;
 use crate::site::compile::IssuerKeys;
 use crate::stores::{Keys, Vault};
 use crate::upstream::key_source::{KeySource, KeySourceSettings};
-use crate::upstream::{self, Client, Tcp};
+use crate::upstream::{self, Client, Network};
 
 /// Reloads that wait for the one under way, at the most.
 const WAITING_MAX: usize = 16;
@@ -130,7 +130,7 @@ impl Reloader {
             shown: ArcSwap::from_pointee(shown(&in_force.loaded, since)),
             in_force: Mutex::new(in_force),
             // Connections of its own; the cores have theirs.
-            probes: Arc::new(Client::new(Tcp)),
+            probes: Arc::new(Client::new(Network)),
             places: Semaphore::new(WAITING_MAX),
             last: ArcSwapOption::empty(),
         })

@@ -33,6 +33,7 @@ mod connection;
 mod core;
 mod entrance;
 mod frames;
+mod handover;
 mod http2;
 mod intake;
 mod listen;
@@ -65,6 +66,7 @@ use crate::metric::{ConnectionEnd, Metrics};
 use crate::permit::Permits;
 
 pub use self::entrance::Entrance;
+pub use self::handover::{ClientIo, Handover};
 pub use self::intake::RefusedHead;
 pub use self::transport::{Protocol, Transport};
 

@@ -20,7 +20,7 @@ mod route_metrics;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use prometheus_client::metrics::counter::Counter;
 
@@ -44,11 +44,13 @@ use crate::error::{InternalError, Refusal as _};
 use crate::guard::address_list::AddressList;
 use crate::guard::ceilings::Ceilings;
 use crate::guard::spoofed_headers::SpoofedHeaders;
+use crate::guard::trailers;
 use crate::metric::{Label, Metrics};
+use crate::permit::Permits;
 use crate::principal::{IdentityText, Scheme};
 use crate::routing::RouteTable;
 use crate::routing::canary::Canary;
-use crate::security_headers::SecurityHeaders;
+use crate::security_headers::{self, SecurityHeaders};
 use crate::transform::request::RequestTransform;
 use crate::transform::response::ResponseTransform;
 use crate::upstream::{Answer, CallFailed, Targets};
@@ -133,6 +135,8 @@ pub struct Route {
     pub deadline: Duration,
     /// The longest body it takes.
     pub body_size_max: u64,
+    /// The longest pause of a body that may otherwise take its time; `None`: it may not.
+    pub upload_idle_timeout: Option<Duration>,
     /// What is decided about its requests before that.
     pub gate: Gate,
     /// What answers.
@@ -178,6 +182,10 @@ pub struct Proxy {
     pub prefix: Box<str>,
     /// Whether the service's paths are the consumer's, but for the prefix.
     pub keeps_paths: bool,
+    /// The longest silence of a stream of events or a WebSocket.
+    pub stream_idle_timeout: Duration,
+    /// Whether it takes WebSocket handshakes.
+    pub takes_websockets: bool,
     /// Step 9.
     pub request: RequestTransform,
     /// Step 12.
@@ -223,6 +231,8 @@ pub struct Service {
     pub is_closed: bool,
     /// The longest answer that is held whole, in bytes.
     pub body_size_max: usize,
+    /// WebSockets that may be open to it.
+    pub websockets: Arc<Permits>,
     /// Its counters.
     pub metrics: ServiceMetrics,
 }
@@ -238,6 +248,7 @@ impl Service {
     pub fn observe(&self, metrics: &Metrics, outcome: &Result<Answer, CallFailed>, took: Duration) {
         let outcome = match outcome {
             Ok(answer) => match answer.response.status().as_u16() {
+                100..=199 => "1xx",
                 200..=299 => "2xx",
                 300..=399 => "3xx",
                 400..=499 => "4xx",
@@ -266,6 +277,16 @@ impl Site {
     #[must_use]
     pub fn etag_salt(&self, user_id: &str) -> Vec<u8> {
         [&self.etag_secret[..], user_id.as_bytes()].concat()
+    }
+
+    /// Drops from a service's trailers what no answer's header fields would show of them, and what
+    /// belongs into a head.
+    pub fn strip_trailers(&self, trailers: &mut HeaderMap) {
+        security_headers::strip_internal(trailers);
+        trailers::strip_heads_only(trailers);
+        for name in &self.reserved_headers {
+            trailers.remove(name);
+        }
     }
 
     /// A service by its index.

@@ -2,8 +2,9 @@
 //! issuers' keys by [`key_source`].
 //!
 //! Read in this order: [`Target`] says where a service is and what it may take, [`Targets`] which
-//! of a service's takes the next call, [`Client`] calls it over a `wire`, which speaks `http1`,
-//! [`CallFailed`] is everything that can go wrong, [`collect`] reads an answer
+//! of a service's takes the next call, [`Client`] calls it over a `wire`, which speaks `http1`, or
+//! a `multiplexed` connection of HTTP/2, [`CallFailed`] is everything that can go wrong,
+//! [`collect`] reads an answer
 //! whole.
 //!
 //! Invariants
@@ -27,6 +28,7 @@ mod failed;
 mod health;
 mod http1;
 pub mod key_source;
+mod multiplexed;
 mod resolve;
 mod slots;
 mod target;
@@ -35,6 +37,8 @@ mod targets;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod transport;
+mod upgrade;
 mod watch;
 mod whole;
 mod wire;
@@ -43,11 +47,13 @@ pub use balance::{Balance, ENDPOINTS_MAX, WEIGHT_MAX};
 pub use breaker::{BreakerRules, FailureShare};
 pub use client::{Answer, Client, Remake};
 pub use condition::FailureRules;
-pub use connect::{Connect, Tcp};
+pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;
 pub use health::HealthRules;
 pub use slots::SlotRules;
 pub use target::{InvalidTarget, Target, TargetSettings};
 pub use targets::{Picked, TargetState, Targets, TargetsSettings};
+pub use transport::{InvalidTls, Protocol, ServiceTls, TlsTexts};
+pub use upgrade::{Rewound, ServiceIo, Upgraded};
 pub use watch::watch;
 pub use whole::collect;

@@ -49,7 +49,7 @@ pub use self::limit::{
 pub use self::listener::{Admin, Gateway, Log, Server};
 pub use self::reload::Reload;
 pub use self::route::{BodyRule, RequestRules, ResponseRules, Route};
-pub use self::service::{Service, Upstream};
+pub use self::service::{Service, ServiceProtocol, ServiceTls, Upstream};
 pub use self::targets::{
     Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
 };

@@ -83,7 +83,10 @@ fn what_only_the_core_can_judge_is_reported_in_the_same_way() {
         .replace("local = \"logout\"", "local = \"logut\"")
         .replace("fields = \"*\"", "fields = \"profile(name\"")
         .replace("match = \"GET /bff/user\"", "match = \"GET /bff/{user\"")
-        + "\n[traces.headers]\n\"X Key\" = { env = \"PARTNER_GATEWAY_PEPPER\" }\n";
+        + "\n[services.a]\nurl = \"https://a\"\ntls = { ca = \"platform.toml\" }\n\
+           [services.b]\nurl = \"http://b\"\nprotocol = \"h2\"\n\
+           [routes.b]\nmatch = \"GET /b\"\nservice = \"b\"\nwebsocket = true\n\
+           [traces.headers]\n\"X Key\" = { env = \"PARTNER_GATEWAY_PEPPER\" }\n";
     std::fs::write(&file, bad).expect("written");
     let folder = folder.path().to_string_lossy().into_owned();
     let output = run("web-bff", &["check", "--config", &folder], &VARIABLES);
@@ -93,8 +96,10 @@ fn what_only_the_core_can_judge_is_reported_in_the_same_way() {
         "routes.web-logout.local = \"logut\"\n",
         "views.dashboard.fields = \"profile(name\"\n",
         "routes.web-user.match = \"GET /bff/{user\"\n",
+        "services.a.tls.ca = \"platform.toml\"\n    must hold certificates of authorities in PEM",
+        "routes.b.websocket = true\n    stands beside a service with",
         "traces.headers.\"X Key\" = ***\n    is no name of a header field",
-        "4 errors",
+        "6 errors",
     ] {
         assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
     }

@@ -320,7 +320,7 @@ fn every_link_in_the_documents_leads_somewhere() {
     none("links that lead nowhere", &offenders);
 }
 
-/// A threat without a test is a wish. Names of so many words are those of tests.
+/// A threat without a test is a wish. Names of so many words are those of tests, or of metrics.
 #[test]
 fn every_test_that_a_document_names_exists() {
     let sources = sources();
@@ -329,7 +329,8 @@ fn every_test_that_a_document_names_exists() {
         let text = fs::read_to_string(&path).expect("UTF-8");
         let is_name = |name: &&str| {
             let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            name.matches('_').count() >= 5 && name.chars().all(is_part)
+            let is_long = name.matches('_').count() >= 5 && name.chars().all(is_part);
+            is_long && !name.starts_with("gateway_")
         };
         for name in text.split('`').skip(1).step_by(2).filter(is_name) {
             let declared = format!("fn {name}(");

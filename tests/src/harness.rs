@@ -12,6 +12,7 @@ mod collector;
 mod gateway;
 mod leaks;
 mod load;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use self::client::{JsonBody, Request, field, json_of, part_status};
 pub use self::collector::{Collector, ReceivedSpan, Refusal as CollectorRefusal};
 pub use self::gateway::GatewayUnderTest;
 pub use self::load::Load;
+pub use self::wire::{Origin, Wire};
 use crate::platform::user::{DEMO_EMAIL, DEMO_PASSWORD};
 use crate::platform::{Fault, Running, SeenRequest, Service};
 

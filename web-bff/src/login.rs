@@ -163,6 +163,7 @@ async fn user(context: EndpointContext) -> Result<Response, Refused> {
 async fn log_out(context: EndpointContext, session: Session) -> Result<Response, Refused> {
     sign_out(&session).await?;
     context.services.forget_kept();
+    context.services.end_streams();
     let clear = HeaderValue::from_static("\"cache\", \"storage\"");
     let clear = [(http::HeaderName::from_static("clear-site-data"), clear)];
     Ok((StatusCode::NO_CONTENT, clear).into_response())

@@ -57,6 +57,11 @@ impl ServiceBody {
         Self { connection, permit, read_timeout, paused_at: None, alarm: Alarm::default() }
     }
 
+    /// Lets it pause for so long: a stream is silent for longer than an answer.
+    pub const fn set_read_timeout(&mut self, read_timeout: Duration) {
+        self.read_timeout = read_timeout;
+    }
+
     /// The body is over: nothing need hold the permit, and the connection is free.
     fn end(&mut self) {
         self.permit = None;

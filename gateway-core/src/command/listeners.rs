@@ -20,7 +20,7 @@ use crate::server::proxy_protocol::ProxyProtocol;
 use crate::server::redirect::{Challenges, Redirect, RedirectSettings};
 use crate::server::tls::{ClientAuthorities, KeyPair, Tls, TlsSettings, TlsVersion};
 use crate::server::{self, Entrance, Server, ServerFailed, ServerSettings};
-use crate::upstream::{FailureRules, Target, TargetSettings};
+use crate::upstream::{FailureRules, Protocol, Target, TargetSettings};
 
 /// From so long before a certificate's end on, it is warned of.
 const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
@@ -225,6 +225,9 @@ impl Report<'_> {
             body_size_max: upstream.body_size_max.as_usize(),
             failures: FailureRules::default(),
             slots: None,
+            protocol: Protocol::Http1,
+            tls: None,
+            h2_streams_max: 1,
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::metric::{Metrics, SpanOutcome};
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
 use crate::observability::otlp::{Exporter, ExporterUnusable};
-use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Worker};
+use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Streams, Worker};
 use crate::readiness::Readiness;
 use crate::reload::{self, InForce, Reloader};
 use crate::server::tls::TlsUnusable;
@@ -42,7 +42,7 @@ use crate::site::limits::RateLimits;
 use crate::stores::Keys;
 use crate::trace_context::{SpanQueue, Tracer};
 use crate::upstream::key_source::{KeySource, KeySourceSettings, KeySourceUnusable};
-use crate::upstream::{Client, Tcp};
+use crate::upstream::{Client, Network};
 
 /// Time for the last spans when the drain has used up its own.
 const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -166,6 +166,7 @@ pub fn start(
     let access_log = open_access_log(platform, options.access_log, &server, &metrics)?;
     let (tracer, exporter) = trace(&background, compiled.tracing, &metrics)?.unzip();
     let core = Arc::new(Core {
+        streams: Streams::new(metrics.streams.clone()),
         clock,
         metrics,
         site: ArcSwap::from_pointee(compiled.site),
@@ -189,6 +190,7 @@ pub fn start(
     watch_files(&background, &reloader, gateway, loaded);
     let page = Admin { core: Arc::clone(&core), reloader: Arc::clone(&reloader), stop };
     background.spawn(admin::serve(page, listener, is_over));
+    background.spawn(Streams::watch(Arc::downgrade(&core)));
     let address = server.local_addr();
     let server = serve(server, &core, &access_log, &drains)?;
     let redirect = redirect.map(|bound| listeners::start_redirect(bound, &drains)).transpose()?;
@@ -314,7 +316,7 @@ fn serve(
     let core = Arc::clone(core);
     let make = move |number: usize| CoreThread {
         worker: Arc::new(Worker {
-            client: Client::new(Tcp),
+            client: Client::new(Network),
             lines: writers.get(number).cloned().unwrap_or_default(),
             core: Arc::clone(&core),
         }),
@@ -415,6 +417,7 @@ impl Running {
             let _ = tokio::time::timeout(self.drain_delay, hurried).await;
         });
         self.lines.drain.send_replace(true);
+        self.core.streams.drain();
         let drained = self.server.join();
         let drained = match self.redirect {
             Some((_, redirect)) => redirect.join().and(drained),

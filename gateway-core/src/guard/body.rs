@@ -3,8 +3,8 @@
 //! Invariants
 //! - No byte beyond the cap is passed on; the time-out is for the whole body, so that a client
 //!   cannot hold a connection by sending a byte now and then.
-//! - Trailers are dropped (RFC 9110 §6.5.1 allows it): they come after every policy has decided, so
-//!   nothing in them could be believed.
+//! - Trailers are dropped (RFC 9110 §6.5.1 allows it) unless the caller keeps them, and then has to
+//!   see to what is in them (`trailers`).
 //!
 //! Not here: the ceiling on an announced length (`ceilings`), bodies of services (`upstream`).
 
@@ -18,6 +18,7 @@ use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::alarm::Alarm;
 use crate::body::{Body, BodyError, BodyRefused, ByteCount};
 use crate::error::Refusal;
 
@@ -29,6 +30,12 @@ pub enum BodyCutOff {
     TooLarge {
         /// The ceiling.
         max: u64,
+    },
+    /// It paused for longer than it may.
+    #[error("nothing more of the body arrived for {timeout:?}")]
+    Stalled {
+        /// The longest pause.
+        timeout: Duration,
     },
     /// It took longer than it may take.
     #[error("the body did not arrive within {timeout:?}")]
@@ -42,20 +49,23 @@ impl Refusal for BodyCutOff {
     fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Stalled { .. } | Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
         }
     }
 
     fn code(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "body_too_large",
-            Self::TooSlow { .. } => "body_too_slow",
+            Self::Stalled { .. } | Self::TooSlow { .. } => "body_too_slow",
         }
     }
 
     fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::TooLarge { max } => format!("The body may have {max} bytes.").into(),
+            Self::Stalled { timeout } => {
+                format!("The body may pause for {} seconds.", timeout.as_secs_f64()).into()
+            }
             Self::TooSlow { timeout } => {
                 format!("The body may take {} seconds.", timeout.as_secs_f64()).into()
             }
@@ -66,6 +76,22 @@ impl Refusal for BodyCutOff {
 /// How much earlier than the request a body ends: enough for its refusal to be the answer.
 const HEAD_START: Duration = Duration::from_millis(100);
 
+/// How long a body may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// All of it so long. A body that would outlast `time_left`, which is what the request has, is
+    /// cut off a little earlier, so that the client hears that it was too slow, and no service is
+    /// blamed.
+    Whole {
+        /// For the body.
+        timeout: Duration,
+        /// For the request.
+        time_left: Duration,
+    },
+    /// Any time, as long as it never pauses for this long.
+    Steady(Duration),
+}
+
 /// A body that ends with a [`BodyRefused`] of [`BodyCutOff`] when it is too large or too slow.
 #[derive(Debug)]
 pub struct LimitedBody {
@@ -73,6 +99,11 @@ pub struct LimitedBody {
     left: u64,
     size_max: u64,
     timeout: Duration,
+    is_steady: bool,
+    keeps_trailers: bool,
+    /// Since when a steady body is waited for.
+    paused_at: Option<Instant>,
+    alarm: Alarm,
     /// When it must be here in any case.
     due: Option<Instant>,
     /// Set at the first wait: a body that is already here needs no timer.
@@ -83,21 +114,20 @@ pub struct LimitedBody {
 
 impl LimitedBody {
     /// Holds `body` to its ceilings, and counts its bytes; no body costs nothing.
-    ///
-    /// `time_left` is what the request has. A body that would outlast it is cut off a little
-    /// earlier, so that the client hears that it was too slow, and no service is blamed.
     #[must_use]
-    pub fn limit(
-        body: Body,
-        size_max: u64,
-        timeout: Duration,
-        time_left: Duration,
-    ) -> (Body, ByteCount) {
+    pub fn limit(body: Body, size_max: u64, pace: Pace, keeps_trailers: bool) -> (Body, ByteCount) {
         if body.is_end_stream() {
             return (Body::empty(), ByteCount::default());
         }
-        let mut limited = Self::new(body, size_max, timeout.min(time_left));
-        limited.due = Some(Instant::now() + time_left.saturating_sub(HEAD_START));
+        let mut limited = match pace {
+            Pace::Whole { timeout, time_left } => {
+                let mut limited = Self::new(body, size_max, timeout.min(time_left));
+                limited.due = Some(Instant::now() + time_left.saturating_sub(HEAD_START));
+                limited
+            }
+            Pace::Steady(timeout) => Self { is_steady: true, ..Self::new(body, size_max, timeout) },
+        };
+        limited.keeps_trailers = keeps_trailers;
         let count = limited.count.clone();
         (Body::boxed(limited), count)
     }
@@ -106,8 +136,20 @@ impl LimitedBody {
     #[must_use]
     pub fn new(body: Body, size_max: u64, timeout: Duration) -> Self {
         let count = ByteCount::start();
-        let (timer, due) = (None, None);
-        Self { body, left: size_max, size_max, timeout, due, timer, is_over: false, count }
+        Self {
+            body,
+            left: size_max,
+            size_max,
+            timeout,
+            is_steady: false,
+            keeps_trailers: false,
+            paused_at: None,
+            alarm: Alarm::default(),
+            due: None,
+            timer: None,
+            is_over: false,
+            count,
+        }
     }
 
     fn take(&mut self, size: usize) -> Result<(), BodyCutOff> {
@@ -125,20 +167,33 @@ impl LimitedBody {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
                 ready!(self.poll_timer(context));
-                return Poll::Ready(Some(Err(BodyRefused::new(BodyCutOff::TooSlow {
-                    timeout: self.timeout,
-                })
-                .into())));
+                let timeout = self.timeout;
+                let cut_off = if self.is_steady {
+                    BodyCutOff::Stalled { timeout }
+                } else {
+                    BodyCutOff::TooSlow { timeout }
+                };
+                return Poll::Ready(Some(Err(BodyRefused::new(cut_off).into())));
             };
+            if self.is_steady {
+                self.paused_at = None;
+            }
             let Some(frame) = frame.transpose()? else { return Poll::Ready(None) };
             if let Some(bytes) = frame.data_ref() {
                 self.take(bytes.len()).map_err(BodyRefused::new)?;
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            if self.keeps_trailers {
                 return Poll::Ready(Some(Ok(frame)));
             }
         }
     }
 
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_steady {
+            let paused_at = *self.paused_at.get_or_insert_with(Instant::now);
+            return self.alarm.poll_at(paused_at + self.timeout, context);
+        }
         let timer = self.timer.get_or_insert_with(|| {
             let end = Instant::now() + self.timeout;
             Box::pin(sleep_until(self.due.map_or(end, |due| due.min(end))))

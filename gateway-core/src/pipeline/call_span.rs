@@ -68,7 +68,7 @@ impl CallSpan {
             attributes.push(("http.request.method", Value::Word(self.method)));
             attributes.push(("server.address", Value::Text(host.into())));
             attributes.push(("server.port", Value::Integer(port.into())));
-            let url = format!("http://{}{}", target.authority(), self.path);
+            let url = format!("{}://{}{}", target.scheme(), target.authority(), self.path);
             attributes.push(("url.full", Value::Text(url.into())));
             if number > 1 {
                 let again = i64::from(number) - 1;

@@ -17,14 +17,14 @@ use crate::assertion;
 use crate::body::Body;
 use crate::clock::Moment;
 use crate::error::{InternalError, Refused};
-use crate::exchange::{Exchange, RequestId};
+use crate::exchange::{Credential, Exchange, RequestId};
 use crate::header::{BAGGAGE, TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
 use crate::principal::Principal;
 use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
-use crate::upstream::{self, Answer, CallFailed, Remake};
+use crate::upstream::{self, Answer, CallFailed, Remake, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -95,6 +95,41 @@ pub(super) async fn call(
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
     span.end(&answer);
     answer
+}
+
+/// The same for a request that asks for the service's bare connection.
+pub(super) async fn upgrade(
+    worker: &Worker,
+    site: &Site,
+    service: &Service,
+    context: &CallContext,
+    mut request: Request<Body>,
+) -> Result<Upgraded, CallFailed> {
+    let clock = &worker.core.clock;
+    let started = clock.now();
+    let called = (request.method(), request.uri().path());
+    let span = CallSpan::of_service(&context.trace, service, called);
+    dress(site, context, request.headers_mut());
+    let time_left = context.deadline.since(started);
+    let (answer, io) = match service.targets.pick(clock) {
+        Ok(target) => {
+            let target = target.within(time_left);
+            let attempt = span.attempt(1, &target);
+            sign(worker, (site, service), (context, &attempt), &mut request);
+            let upgraded = worker.client.upgrade(&target, request, time_left).await;
+            let (answer, io) = match upgraded {
+                Ok(Upgraded { answer, io }) => (Ok(answer), io),
+                Err(failed) => (Err(failed), None),
+            };
+            target.report(&answer);
+            call_span::end_attempt(attempt, &answer);
+            (answer, io)
+        }
+        Err(failed) => (Err(failed), None),
+    };
+    service.observe(&worker.core.metrics, &answer, clock.now().since(started));
+    span.end(&answer);
+    answer.map(|answer| Upgraded { answer, io })
 }
 
 /// Sends what `make` makes, dressed already, with so much time. The call is within `span`.
@@ -190,6 +225,7 @@ pub struct ServiceCalls {
     site: Arc<Site>,
     context: CallContext,
     tally: Arc<Mutex<Tally>>,
+    credential: Credential,
 }
 
 impl fmt::Debug for ServiceCalls {
@@ -199,9 +235,10 @@ impl fmt::Debug for ServiceCalls {
 }
 
 impl ServiceCalls {
-    pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, context: CallContext) -> Self {
+    pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, exchange: &Exchange) -> Self {
         let (worker, site) = (Arc::clone(worker), Arc::clone(site));
-        Self { worker, site, context, tally: Arc::default() }
+        let (context, credential) = (CallContext::of(exchange), exchange.credential);
+        Self { worker, site, context, tally: Arc::default(), credential }
     }
 
     /// Calls a service and takes its answer whole, within the request's deadline and the
@@ -242,6 +279,12 @@ impl ServiceCalls {
             let user_id = principal.user_id.as_str();
             self.worker.core.part_cache.purge(Purge::Identity(user_id));
         }
+    }
+
+    /// Ends the streams that were opened with this request's credential: after a logout nothing
+    /// more may come out of them.
+    pub fn end_streams(&self) {
+        self.worker.core.streams.end_of_credential(self.credential);
     }
 
     fn note(&self, service: &Service, attempts: u32, waited: Duration) {

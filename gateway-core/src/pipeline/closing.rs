@@ -1,6 +1,6 @@
 //! Closing a record: what is counted and written once, whichever way a request ended.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Moment;
 use crate::pipeline::{Worker, request_span};
@@ -39,5 +39,41 @@ impl Closing {
         self.metrics.observe(&core.metrics, record.status, record.latency);
         self.worker.lines.write(record);
         request_span::close(self.span, record);
+    }
+}
+
+/// A record that outlives its answer: that of a connection which goes on after its 101.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LateClosing(Arc<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept(Mutex<Option<Box<Closing>>>);
+
+impl LateClosing {
+    /// Keeps the record until it is closed.
+    pub(super) fn keep(&self, closing: Box<Closing>) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(closing);
+    }
+
+    /// Closes it, after so many bytes to the client.
+    pub(super) fn close(&self, bytes_out: u64, broke_off: Option<&'static str>) {
+        self.0.close(bytes_out, broke_off);
+    }
+}
+
+impl Kept {
+    fn close(&self, bytes_out: u64, broke_off: Option<&'static str>) {
+        let closing = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut closing) = closing {
+            closing.record.bytes_out = bytes_out;
+            closing.close(broke_off);
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // Nobody came to use the connection.
+        self.close(0, Some("client_disconnected"));
     }
 }

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::metric::Metrics;
 use crate::observability::access_log::LineWriter;
-use crate::pipeline::KeySources;
+use crate::pipeline::{KeySources, Streams};
 use crate::readiness::Readiness;
 use crate::server::tls::Tls;
 use crate::site::Site;
@@ -56,6 +56,8 @@ pub struct Core {
     pub keys: Keys,
     /// Parts of aggregates that are kept.
     pub part_cache: Arc<PartCache>,
+    /// The open streams, and whose each is.
+    pub streams: Arc<Streams>,
     /// Which requests are recorded; `None`: none is.
     pub tracer: Option<Tracer>,
     /// Where the issuers' signing keys come from.

@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::auth::api_key::ApiKeyRefusal;
 use crate::auth::session::{self, SessionRefusal};
 use crate::error::{InternalError, Refusal, Refused};
-use crate::exchange::Exchange;
+use crate::exchange::{Credential, Exchange};
 use crate::pipeline::Core;
 use crate::principal::{Principal, Scheme};
 use crate::site::{Route, Site};
@@ -34,10 +34,11 @@ pub(super) async fn identify(
         span.fail(|| Value::Word(refused.refusal().code()));
     }
     span.end();
-    let principal = identified?;
+    let (principal, credential) = identified?;
     exchange.record.user_id = Some(principal.user_id.clone());
     exchange.record.consumer_tier = Some(principal.tier.clone());
     exchange.principal = Some(principal);
+    exchange.credential = credential;
     Ok(())
 }
 
@@ -45,27 +46,27 @@ async fn by_session(
     core: &Core,
     site: &Site,
     exchange: &Exchange,
-) -> Result<Arc<Principal>, Refused> {
+) -> Result<(Arc<Principal>, Credential), Refused> {
     let policy = site.session.as_ref().ok_or(SCHEME_MISSING)?;
     let digest = session::credential(&exchange.head.headers, policy)?;
     let digest = digest.ok_or(SessionRefusal::Missing)?;
     site.csrf.judge(&exchange.head)?;
     let now = core.clock.wall();
     let lookup = core.vault.find(digest, now, true).await.map_err(SessionRefusal::from)?;
-    Ok(session::judge(lookup, policy, now)?)
+    Ok((session::judge(lookup, policy, now)?, Credential::Session(digest)))
 }
 
 async fn by_token(
     core: &Core,
     site: &Site,
     exchange: &Exchange,
-) -> Result<Arc<Principal>, Refused> {
+) -> Result<(Arc<Principal>, Credential), Refused> {
     let scheme = site.jwt.as_ref().ok_or(SCHEME_MISSING)?;
     let token = scheme.credential(&exchange.head.headers)?;
     let token = token.ok_or_else(|| scheme.refuse_missing())?;
     let now = core.clock.wall();
     let refusal = match scheme.verify(token, now) {
-        Ok(principal) => return Ok(principal),
+        Ok(principal) => return Ok((principal, Credential::Token)),
         Err(refusal) => refusal,
     };
     // Keys rotate: the issuer may have published this one a moment ago.
@@ -73,28 +74,34 @@ async fn by_token(
     let time_left = exchange.deadline.since(core.clock.now());
     // Too late is no error of its own: the second look says what it says without new keys.
     let _ = tokio::time::timeout(time_left, core.key_sources.refresh(wanted)).await;
-    Ok(scheme.verify(token, now)?)
+    Ok((scheme.verify(token, now)?, Credential::Token))
 }
 
-async fn by_key(core: &Core, site: &Site, exchange: &Exchange) -> Result<Arc<Principal>, Refused> {
+async fn by_key(
+    core: &Core,
+    site: &Site,
+    exchange: &Exchange,
+) -> Result<(Arc<Principal>, Credential), Refused> {
     let policy = site.api_key.as_ref().ok_or(SCHEME_MISSING)?;
     let head = &exchange.head;
     let digest = policy.credential(&head.headers, head.uri.query())?;
     let digest = digest.ok_or_else(|| policy.missing())?;
     let record = core.keys.find(digest).await.map_err(ApiKeyRefusal::from)?;
-    Ok(Arc::new(policy.judge(digest, record.as_deref(), core.clock.wall())?))
+    let principal = policy.judge(digest, record.as_deref(), core.clock.wall())?;
+    Ok((Arc::new(principal), Credential::Key(digest)))
 }
 
 fn by_certificate(
     core: &Core,
     site: &Site,
     exchange: &Exchange,
-) -> Result<Arc<Principal>, Refused> {
+) -> Result<(Arc<Principal>, Credential), Refused> {
     let policy = site.client_certificate.as_ref().ok_or(SCHEME_MISSING)?;
     // A browser shows its certificate for any page that asks, as it does with cookies.
     site.csrf.judge_page(&exchange.head)?;
     let shown = exchange.client_certificate.as_deref();
-    Ok(Arc::new(policy.judge(shown, core.clock.wall())?))
+    let principal = policy.judge(shown, core.clock.wall())?;
+    Ok((Arc::new(principal), Credential::Certificate))
 }
 
 /// Loading refuses such a site.

@@ -7,7 +7,7 @@ use super::forward::{DeadlineExceeded, of_client};
 use crate::body::Body;
 use crate::error::Refused;
 use crate::exchange::Exchange;
-use crate::guard::body::LimitedBody;
+use crate::guard::body::{LimitedBody, Pace};
 use crate::inspection::members;
 use crate::site::{Route, Site};
 use crate::upstream;
@@ -26,7 +26,8 @@ pub(super) async fn read(
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let size_max = route.body_size_max;
     let taken = std::mem::take(body);
-    let (limited, _) = LimitedBody::limit(taken, size_max, site.body_timeout, time_left);
+    let pace = Pace::Whole { timeout: site.body_timeout, time_left };
+    let (limited, _) = LimitedBody::limit(taken, size_max, pace, false);
     let size_max = usize::try_from(size_max).unwrap_or(usize::MAX);
     let whole = timeout(time_left, upstream::collect(limited, size_max)).await;
     let whole = whole.map_err(|_| DeadlineExceeded)?.map_err(of_client)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{Method, header};
 
-use crate::exchange::{Exchange, RequestId, Step, Steps};
+use crate::exchange::{Credential, Exchange, RequestId, Step, Steps};
 use crate::guard::client_address;
 use crate::header::{X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::pipeline::Core;
@@ -48,6 +48,7 @@ pub(super) fn open(core: &Core, site: &Arc<Site>, head: Parts, transport: &Trans
         route: None,
         params: Vec::new(),
         principal: None,
+        credential: Credential::None,
         trace,
         span,
         is_https,

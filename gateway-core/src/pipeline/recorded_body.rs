@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::closing::Closing;
@@ -19,6 +20,19 @@ pub struct RecordedBody {
 impl RecordedBody {
     pub(super) fn new(body: Body, closing: Box<Closing>) -> Self {
         Self { body, closing: Some(closing) }
+    }
+
+    /// The body of an answer whose record is closed by somebody else.
+    pub(super) const fn unrecorded(body: Body) -> Self {
+        Self { body, closing: None }
+    }
+
+    /// Whatever it was that sent them: no trailers go out as they came.
+    fn strip(&self, trailers: &mut HeaderMap) {
+        match &self.closing {
+            Some(closing) => closing.worker.core.site.load().strip_trailers(trailers),
+            None => trailers.clear(),
+        }
     }
 
     fn close(&mut self, broke_off: Option<&'static str>) {
@@ -37,7 +51,12 @@ impl HttpBody for RecordedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(context);
+        let mut polled = Pin::new(&mut this.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            this.strip(trailers);
+        }
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(data), Some(closing)) = (frame.data_ref(), &mut this.closing) {

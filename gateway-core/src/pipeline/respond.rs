@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
 
+use super::closing::LateClosing;
+use super::forward::events;
 use super::{InFlight, RecordedBody, Worker};
 use crate::body::Body;
 use crate::error::Refused;
@@ -26,7 +28,7 @@ pub(super) fn respond(
         observer.see(exchange);
     }
     let route = exchange.route.and_then(|index| site.routes.get(index));
-    let streams = matches!(&outcome, Ok(response) if matches!(response.body(), Body::Service(_)));
+    let streams = matches!(&outcome, Ok(response) if events::streams(response));
     let mut response = match outcome {
         Ok(response) => response,
         Err(refused) => refuse(&worker, exchange, &refused),
@@ -39,7 +41,12 @@ pub(super) fn respond(
     // Only now: whatever fails before this still leaves a record.
     let mut closing = in_flight.answered();
     closing.streams_since = streams.then(|| worker.core.clock.now());
-    response.map(|body| RecordedBody::new(body, Box::new(closing)))
+    let closing = Box::new(closing);
+    if let Some(late) = response.extensions_mut().remove::<LateClosing>() {
+        late.keep(closing);
+        return response.map(RecordedBody::unrecorded);
+    }
+    response.map(|body| RecordedBody::new(body, closing))
 }
 
 /// Renders a refusal; it is logged here and nowhere else.

@@ -1,6 +1,7 @@
 //! What of the old site goes on in the new one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use shared_config::Changes;
 
@@ -23,11 +24,14 @@ pub(super) fn carry_over(old: &Site, new: &mut Site, changes: &Changes) {
 }
 
 /// A target that is still in the same place, under the same bounds, goes on: connections, requests
-/// in flight, and what is known about its health.
-fn keep_targets(old: &Site, new: &Site) {
-    for service in &new.services {
+/// in flight, and what is known about its health. So do the WebSockets that are open to it.
+fn keep_targets(old: &Site, new: &mut Site) {
+    for service in &mut new.services {
         if let Some(before) = old.services.iter().find(|before| before.name == service.name) {
             service.targets.adopt(&before.targets);
+            if service.websockets.max() == before.websockets.max() {
+                service.websockets = Arc::clone(&before.websockets);
+            }
         }
     }
 }

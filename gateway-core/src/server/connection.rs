@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -22,7 +23,8 @@ use crate::server::core::{Core, Place};
 use crate::server::frames::Frames;
 use crate::server::intake::Intake;
 use crate::server::watched::{Arrival, Phase, Served, State, Watched};
-use crate::server::{Protocol, Serve, Transport, http2};
+use crate::server::{Handover, Protocol, Serve, Transport, http2};
+use crate::upstream::Rewound;
 
 /// When a drain begins, a request may already be on its way: a connection without one is closed
 /// only after this.
@@ -122,7 +124,13 @@ where
     });
     match end.await {
         End::Http2 => return Some(http.into_parts().io.into_inner()),
-        End::Closed(Ok(())) => linger(http.into_parts().io.into_inner()).await,
+        End::Closed(Ok(())) => {
+            let parts = http.into_parts();
+            match state.heir() {
+                Some(heir) => leave_to(heir, parts.read_buf, parts.io.into_inner()).await,
+                None => linger(parts.io.into_inner()).await,
+            }
+        }
         End::Unused => {}
         End::Closed(Err(error)) => {
             tracing::debug!(%peer, %error, "a client's connection broke");
@@ -134,6 +142,21 @@ where
         End::SlowHead => on.count_end("head_too_slow"),
     }
     None
+}
+
+/// Gives the connection to whoever takes it over, who has it until its end: a drain sees it.
+async fn leave_to<I>(heir: Handover, read: Bytes, watched: Watched<I>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let Arrival::Messages(intake) = watched.arrival else { return };
+    // A client that did not wait for the 101 has said something that was read as a head.
+    if intake.is_over() {
+        return;
+    }
+    let first =
+        if intake.has_held() { [&*read, &intake.into_held()].concat().into() } else { read };
+    heir.take(Box::new(Rewound::new(first, watched.io))).await;
 }
 
 /// Reads on for a while what the client still sends of a message that is not read any more.
@@ -161,7 +184,9 @@ async fn answer_http1<S: Serve>(
         }
         None => on.answer(request).await,
     };
-    if on.core.draining_since().is_some() {
+    if let Some(heir) = response.extensions_mut().remove::<Handover>() {
+        on.state.leave_to(heir);
+    } else if on.core.draining_since().is_some() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

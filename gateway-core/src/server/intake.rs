@@ -135,6 +135,11 @@ impl Intake {
         matches!(self.at, At::Preface)
     }
 
+    /// Whether anything is held.
+    pub(super) const fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Everything that is held, whoever may read it.
     pub(super) fn into_held(self) -> Vec<u8> {
         self.held

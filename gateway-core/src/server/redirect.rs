@@ -29,7 +29,7 @@ use crate::body::Body;
 use crate::error::Refusal as _;
 use crate::guard::framing;
 use crate::server::{RefusedHead, Serve, Transport};
-use crate::upstream::{self, Client, Target, Tcp};
+use crate::upstream::{self, Client, Network, Target};
 
 /// Where authorities look for the answer to a challenge.
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
@@ -98,7 +98,7 @@ impl Redirect {
     /// Serves by these settings. Made and used inside one core's runtime.
     #[must_use]
     pub fn new(settings: RedirectSettings) -> Self {
-        Self { settings, client: Client::new(Tcp) }
+        Self { settings, client: Client::new(Network) }
     }
 
     async fn answer(&self, head: &Parts) -> Response<Body> {

@@ -17,7 +17,7 @@ use super::*;
 use crate::body::Body;
 use crate::error::Refusal as _;
 use crate::upstream::testing::target_at;
-use crate::upstream::{Client, Target, Tcp};
+use crate::upstream::{Client, Network, Target};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const LAST_OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
@@ -663,7 +663,7 @@ fn in_front_of(service: &Started) -> (Running, watch::Sender<bool>, TcpStream, A
     client.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
     let (drain, drains) = watch::channel(false);
     let shared = Arc::clone(&target);
-    let make = move |_| PassThrough(Client::new(Tcp), Arc::clone(&shared));
+    let make = move |_| PassThrough(Client::new(Network), Arc::clone(&shared));
     let running = server.start(make, &drains).expect("a server");
     (running, drain, client, target)
 }

@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::server::Handover;
 use crate::server::frames::Frames;
 use crate::server::intake::{Intake, RefusedHead};
 
@@ -46,6 +47,8 @@ pub(super) struct State {
     /// The head that is arriving is to be refused.
     gives_up: Cell<bool>,
     refused: RefCell<Option<RefusedHead>>,
+    /// Who takes the connection over after its 101.
+    heir: RefCell<Option<Handover>>,
     is_http2: Cell<bool>,
     is_flooded: Cell<bool>,
     has_ended: Cell<bool>,
@@ -73,6 +76,7 @@ impl State {
             is_inside_head: Cell::default(),
             gives_up: Cell::default(),
             refused: RefCell::default(),
+            heir: RefCell::default(),
             is_http2: Cell::default(),
             is_flooded: Cell::default(),
             has_ended: Cell::default(),
@@ -99,6 +103,16 @@ impl State {
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(None);
+    }
+
+    /// Leaves the connection to somebody.
+    pub(super) fn leave_to(&self, heir: Handover) {
+        self.heir.replace(Some(heir));
+    }
+
+    /// Whom it was left to.
+    pub(super) fn heir(&self) -> Option<Handover> {
+        self.heir.take()
     }
 
     /// A request begins to be served, until what comes back is dropped.
@@ -225,10 +239,13 @@ impl<S> Watched<S> {
         true
     }
 
-    /// Whether the library will get nothing more. The connection ends as soon as it has answered.
+    /// Whether the library will get nothing more. The connection ends as soon as it has answered, or
+    /// is somebody else's then, and its bytes with it.
     fn is_over(&self) -> bool {
         match &self.arrival {
-            Arrival::Messages(intake) => intake.is_over() || intake.is_http2(),
+            Arrival::Messages(intake) => {
+                intake.is_over() || intake.is_http2() || self.state.heir.borrow().is_some()
+            }
             Arrival::Frames(..) => self.state.is_flooded(),
         }
     }

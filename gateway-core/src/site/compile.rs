@@ -19,6 +19,7 @@ mod views;
 use std::sync::Arc;
 
 use http::HeaderName;
+use ipnet::IpNet;
 use rand::RngExt as _;
 use shared_config::platform::Platform;
 use shared_config::units::Network;
@@ -70,6 +71,10 @@ pub fn compile(
     compiled.ok_or_else(|| Diagnostics::from_iter([]))
 }
 
+fn trusted_proxies(platform: &Platform) -> Vec<IpNet> {
+    platform.server.trusted_proxies.iter().map(|network| network.get()).collect()
+}
+
 /// The site, as far as nothing that it cannot do without is wrong.
 fn build<'a>(
     report: &mut Report<'a>,
@@ -105,12 +110,7 @@ fn build<'a>(
             table: RouteTable::build(&patterns).ok()?,
             routes,
             services: services?,
-            trusted_proxies: platform
-                .server
-                .trusted_proxies
-                .iter()
-                .map(|network| network.get())
-                .collect(),
+            trusted_proxies: trusted_proxies(platform),
             addresses: addresses(platform),
             ceilings: ceilings(platform),
             body_timeout: platform.server.body_timeout.get(),

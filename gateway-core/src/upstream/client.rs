@@ -21,10 +21,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::body::{Body, BodyError, Carry as _, ServiceBody};
 use crate::permit::Permit;
-use crate::upstream::connect::{Connect, Tcp};
+use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
 use crate::upstream::http1::{Failed, NotSent};
-use crate::upstream::target::Target;
+use crate::upstream::target::{Target, TargetSettings};
+use crate::upstream::transport::Protocol;
 use crate::upstream::wire::{Home, Wire};
 
 /// A service's answer.
@@ -39,7 +40,7 @@ pub struct Answer {
 /// Calls services over the connections of one core.
 ///
 /// Make it, use it and drop it inside that core's runtime.
-pub struct Client<C: Connect = Tcp> {
+pub struct Client<C: Connect = Network> {
     connect: Arc<C>,
     pools: Arc<Pools<C::Stream>>,
 }
@@ -118,6 +119,13 @@ impl<C: Connect> Client<C> {
             return Err(CallFailed::Busy(settings.requests_in_flight_max));
         };
         let (head, body) = prepared(target, request);
+        if settings.protocol == Protocol::Http2 {
+            let request = Request::from_parts(head, body);
+            let may_repeat = remake.is_none_or(|(_, may_repeat)| may_repeat);
+            // Boxed: all calls are as large as the largest.
+            let call = self.call_multiplexed(target, (request, permit), may_repeat, time_left);
+            return Box::pin(call).await;
+        }
         let ((response, wire), attempts) = match body {
             Body::Full(body) => {
                 let limit = settings.response_timeout.min(time_left);
@@ -181,7 +189,7 @@ impl<C: Connect> Client<C> {
         Ok((response, wire))
     }
 
-    async fn open(
+    pub(super) async fn open(
         &self,
         target: &Arc<Target>,
         home: &Arc<Home<C::Stream>>,
@@ -190,6 +198,13 @@ impl<C: Connect> Client<C> {
             Some(slots) => Some(slots.take().await?),
             None => None,
         };
+        let stream = self.connected(target).await?;
+        self.pools.keep_swept();
+        Ok(Wire::new(stream, home, head_size_max(target.settings()), slot))
+    }
+
+    /// A new connection, not yet used for anything.
+    pub(super) async fn connected(&self, target: &Target) -> Result<C::Stream, CallFailed> {
         let limit = target.settings().connect_timeout;
         let stream = match timeout(limit, self.connect.connect(target)).await {
             Ok(Ok(stream)) => stream,
@@ -197,9 +212,7 @@ impl<C: Connect> Client<C> {
             Err(_) => return Err(CallFailed::ConnectTimedOut(limit)),
         };
         target.count_connection();
-        self.pools.keep_swept();
-        let head_size_max = target.settings().head_size_max.max(HEAD_SIZE_MIN);
-        Ok(Wire::new(stream, home, head_size_max, slot))
+        Ok(stream)
     }
 
     /// Sends a request whose body is still arriving: it may take its time, and cannot be repeated.
@@ -210,11 +223,10 @@ impl<C: Connect> Client<C> {
         body: Body,
         time_left: Duration,
     ) -> Result<HeadOf<C>, CallFailed> {
-        let response_timeout = target.settings().response_timeout;
         let home = self.home(target);
-        let (end, sent) = oneshot::channel();
-        let mut request = Request::from_parts(head, Body::boxed(UntilSent { body, _end: end }));
-        let answer = pin!(async {
+        let (body, sent) = UntilSent::of(body);
+        let mut request = Request::from_parts(head, body);
+        let answer = async {
             while let Some(mut wire) = home.take() {
                 match wire.send(request).await.map_err(|not_sent| *not_sent) {
                     Ok(response) => return Ok((response, wire)),
@@ -223,20 +235,11 @@ impl<C: Connect> Client<C> {
                 }
             }
             self.send_afresh(target, &home, request).await
-        });
-        let too_late = pin!(async {
-            // The other end is never used, only dropped, together with the body.
-            let _ = sent.await;
-            sleep(response_timeout).await;
-        });
-        match timeout(time_left, select(answer, too_late)).await {
-            Ok(Either::Left((result, _))) => result,
-            Ok(Either::Right(_)) => Err(CallFailed::ResponseTimedOut(response_timeout)),
-            Err(_) => Err(CallFailed::ResponseTimedOut(time_left)),
-        }
+        };
+        after_sending(sent, answer, target.settings().response_timeout, time_left).await
     }
 
-    fn home(&self, target: &Arc<Target>) -> Arc<Home<C::Stream>> {
+    pub(super) fn home(&self, target: &Arc<Target>) -> Arc<Home<C::Stream>> {
         let key = Arc::as_ptr(target).addr();
         let mut pools = self.pools.by_target();
         if let Some(pool) = pools.get(&key) {
@@ -290,24 +293,52 @@ impl<C: Connect> fmt::Debug for Client<C> {
     }
 }
 
+/// An answer that may take `response_timeout` once the body has been sent, and `time_left` in all.
+pub(super) async fn after_sending<T>(
+    sent: Sent,
+    answer: impl Future<Output = Result<T, CallFailed>>,
+    response_timeout: Duration,
+    time_left: Duration,
+) -> Result<T, CallFailed> {
+    let too_late = pin!(async {
+        // The other end is never used, only dropped, together with the body.
+        let _ = sent.await;
+        sleep(response_timeout).await;
+    });
+    match timeout(time_left, select(pin!(answer), too_late)).await {
+        Ok(Either::Left((result, _))) => result,
+        Ok(Either::Right(_)) => Err(CallFailed::ResponseTimedOut(response_timeout)),
+        Err(_) => Err(CallFailed::ResponseTimedOut(time_left)),
+    }
+}
+
 /// A request made anew, as the target is sent it.
 fn remake_for(target: &Target, remake: Remake<'_>) -> Request<Body> {
     let (head, body) = prepared(target, remake());
     Request::from_parts(head, body)
 }
 
-/// The request as the target is sent it: its own host, and the path as the whole URL.
-fn prepared(target: &Target, request: Request<Body>) -> (Parts, Body) {
+/// The request as the target is sent it: its own host, and of the URL the path alone in HTTP/1.1.
+pub(super) fn prepared(target: &Target, request: Request<Body>) -> (Parts, Body) {
     let (mut head, body) = request.into_parts();
-    head.version = Version::HTTP_11;
     let path = head.uri.into_parts().path_and_query;
-    head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    head.headers.insert(header::HOST, target.host_header());
+    let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if target.settings().protocol == Protocol::Http2 {
+        head.version = Version::HTTP_2;
+        head.uri = target.uri(path);
+        // HTTP/2 says both in its own way (RFC 9113 §8.2.2 and §8.3.1).
+        head.headers.remove(header::CONNECTION);
+        head.headers.remove(header::HOST);
+    } else {
+        head.version = Version::HTTP_11;
+        head.uri = Uri::from(path);
+        head.headers.insert(header::HOST, target.host_header());
+    }
     (head, body)
 }
 
 /// The answer with its body, which holds permit and connection; one without a body holds nothing.
-fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+pub(super) fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     response: Response<()>,
     wire: Box<Wire<S>>,
     permit: Permit,
@@ -320,11 +351,13 @@ fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     response.map(|()| ServiceBody::new(wire, permit, read_timeout).into())
 }
 
-/// No service's heads are held to less.
-const HEAD_SIZE_MIN: usize = 8_192;
+/// No service's heads are held to less than 8 KiB.
+pub(super) fn head_size_max(settings: &TargetSettings) -> usize {
+    settings.head_size_max.max(8_192)
+}
 
 /// A copy of a request that may be sent a second time.
-struct Replay {
+pub(super) struct Replay {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -334,15 +367,18 @@ struct Replay {
 impl Replay {
     /// `None` for a method that is not idempotent: it may have been carried out.
     fn of(request: &Request<Body>) -> Option<Box<Self>> {
+        if request.method().is_idempotent() { Self::of_any(request) } else { None }
+    }
+
+    /// Whatever the method: for a service that says it has done nothing of it.
+    pub(super) fn of_any(request: &Request<Body>) -> Option<Box<Self>> {
         let Body::Full(body) = request.body() else { return None };
-        request.method().is_idempotent().then(|| {
-            Box::new(Self {
-                method: request.method().clone(),
-                uri: request.uri().clone(),
-                headers: request.headers().clone(),
-                body: body.clone(),
-            })
-        })
+        Some(Box::new(Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+            body: body.clone(),
+        }))
     }
 }
 
@@ -358,9 +394,19 @@ impl From<Box<Replay>> for Request<Body> {
 }
 
 /// A client's body that is dropped, and its channel with it, when it has been sent.
-struct UntilSent {
+pub(super) struct UntilSent {
     body: Body,
     _end: oneshot::Sender<()>,
+}
+
+/// Ready once a body has been sent, or dropped.
+pub(super) type Sent = oneshot::Receiver<()>;
+
+impl UntilSent {
+    pub(super) fn of(body: Body) -> (Body, Sent) {
+        let (end, sent) = oneshot::channel();
+        (Body::boxed(Self { body, _end: end }), sent)
+    }
 }
 
 impl HttpBody for UntilSent {

@@ -65,6 +65,8 @@ pub(super) struct Connection<S> {
     /// How far the end of the answer's head has been looked for.
     searched: usize,
     interim_answers: u8,
+    /// Whether the request asks for another protocol.
+    may_switch: bool,
     /// What is left of the answer.
     decoder: Decoder,
     is_persistent: bool,
@@ -84,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             upload: None,
             searched: 0,
             interim_answers: 0,
+            may_switch: false,
             decoder: Decoder::Done,
             is_persistent: true,
             has_answered: false,
@@ -117,6 +120,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         answer.map_err(|failed| Box::new(NotSent { failed, request: None }))
     }
 
+    /// The same for a request that asks for another protocol. After an answer of 101 nothing more may
+    /// be sent here; what the service says from then on is in the parts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::send`].
+    pub(super) async fn send_upgrade(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<()>, Box<NotSent>> {
+        self.may_switch = true;
+        let answer = self.send(request).await;
+        self.may_switch = false;
+        answer
+    }
+
+    /// The bare connection, and what has been read of it behind the last head.
+    pub(super) fn into_parts(self) -> (S, Bytes) {
+        (self.io, self.unread.freeze())
+    }
+
     /// Writes the first bytes, unless the connection has ended, or has something to say unasked.
     fn poll_begin(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         if !self.unread.is_empty() {
@@ -146,6 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let size_max = self.head_size_max;
             match head::read(&mut self.unread, &mut self.searched, size_max, is_head)? {
+                Some(head) if self.switches(&head) => return Poll::Ready(Ok(self.answered(head))),
                 Some(head) if head.response.status().is_informational() => {
                     self.pass_over(&head)?;
                     continue;
@@ -162,6 +187,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Err(error) => return Poll::Ready(Err(Failed::Io(error))),
             }
         }
+    }
+
+    /// Whether the service speaks another protocol from here on: it must have been asked to, and have
+    /// heard all of the request.
+    fn switches(&self, head: &Head) -> bool {
+        self.may_switch
+            && head.response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && self.unwritten.is_empty()
+            && !self.is_unflushed
+            && self.upload.is_none()
     }
 
     /// An answer before the one that counts.

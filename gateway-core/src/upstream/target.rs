@@ -3,16 +3,18 @@
 //! All cores share one [`Target`]; connections are per core (`client`).
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use http::uri::{Authority, Parts, Scheme, Uri};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 
 use crate::permit::{Permit, Permits};
 use crate::upstream::condition::{Condition, FailureRules};
 use crate::upstream::slots::{SlotRules, Slots};
+use crate::upstream::transport::{Protocol, ServiceTls};
 
 /// How long a service may take, and how much. Each bound stands in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,12 @@ pub struct TargetSettings {
     pub body_size_max: usize,
     /// How many connections there may be, all cores together; `None`: no bound of their own.
     pub slots: Option<SlotRules>,
+    /// What is spoken over its connections.
+    pub protocol: Protocol,
+    /// How they are encrypted; `None`: they are not.
+    pub tls: Option<ServiceTls>,
+    /// Calls that share one connection of HTTP/2.
+    pub h2_streams_max: u32,
     /// What failures lead to.
     pub failures: FailureRules,
 }
@@ -43,11 +51,14 @@ pub struct TargetSettings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
     /// It is not a URL with a host.
-    #[error("must be a URL such as http://127.0.0.1:8080")]
+    #[error("must be a URL such as http://127.0.0.1:8080 or unix:/run/links.sock")]
     NotAUrl,
     /// The scheme is one that is not spoken.
-    #[error("must start with http://")]
+    #[error("must start with http://, https:// or unix:/")]
     Scheme,
+    /// The scheme and the encryption do not go together.
+    #[error("must start with https:// where `tls` is set, and nowhere else")]
+    Encryption,
     /// There is more than a scheme, a host and a port.
     #[error("must end after the host and port: a path belongs to the route's rewrite")]
     NotAnOrigin,
@@ -60,7 +71,10 @@ pub enum InvalidTarget {
 #[derive(Debug)]
 pub struct Target {
     name: Arc<str>,
+    scheme: Scheme,
     authority: Authority,
+    /// The UNIX socket in place of host and port.
+    socket: Option<Arc<Path>>,
     host_header: HeaderValue,
     /// Which of its host's addresses this target is; `None`: whichever answers.
     address: Option<SocketAddr>,
@@ -73,18 +87,22 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target of the service `name` at `url`: `http://host:port`.
+    /// The target of the service `name` at `url`: `http://host:port`, `https://host:port`, or
+    /// `unix:/path/of/a.socket`.
     ///
     /// # Errors
     ///
     /// [`InvalidTarget`] says what is wrong with the URL.
     pub fn parse(name: &str, url: &str, settings: TargetSettings) -> Result<Self, InvalidTarget> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            return Self::at_socket(name, path, settings);
+        }
         let uri: Uri = url.parse().map_err(|_| InvalidTarget::NotAUrl)?;
         let Parts { scheme: Some(scheme), authority: Some(authority), .. } = uri.into_parts()
         else {
             return Err(InvalidTarget::NotAUrl);
         };
-        if scheme != Scheme::HTTP {
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
             return Err(InvalidTarget::Scheme);
         }
         if authority.as_str().contains('@') {
@@ -94,11 +112,34 @@ impl Target {
         if after_scheme.strip_suffix('/').unwrap_or(after_scheme) != authority.as_str() {
             return Err(InvalidTarget::NotAnOrigin);
         }
+        Self::build(name, (scheme, authority), None, settings)
+    }
+
+    /// Services behind a socket know no host of theirs: they are told `localhost`, as by others.
+    fn at_socket(name: &str, path: &str, settings: TargetSettings) -> Result<Self, InvalidTarget> {
+        if !path.starts_with('/') || path.ends_with('/') {
+            return Err(InvalidTarget::NotAUrl);
+        }
+        let place = (Scheme::HTTP, Authority::from_static("localhost"));
+        Self::build(name, place, Some(Path::new(path).into()), settings)
+    }
+
+    fn build(
+        name: &str,
+        (scheme, authority): (Scheme, Authority),
+        socket: Option<Arc<Path>>,
+        settings: TargetSettings,
+    ) -> Result<Self, InvalidTarget> {
+        if (scheme == Scheme::HTTPS) != settings.tls.is_some() {
+            return Err(InvalidTarget::Encryption);
+        }
         let host_header =
             HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidTarget::NotAUrl)?;
         Ok(Self {
             name: name.into(),
+            scheme,
             authority,
+            socket,
             host_header,
             address: None,
             condition: Condition::new(&settings.failures),
@@ -122,6 +163,12 @@ impl Target {
         &self.name
     }
 
+    /// The scheme of its URLs.
+    #[must_use]
+    pub const fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
     /// The host to connect to: a name or an address, without an IPv6 address's brackets.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -132,14 +179,32 @@ impl Target {
     /// The port to connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(80)
+        let default = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
+        self.authority.port_u16().unwrap_or(default)
+    }
+
+    /// The UNIX socket to connect to, where it is one.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// A URL at this target.
+    pub(super) fn uri(&self, path: PathAndQuery) -> Uri {
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).unwrap_or_default()
     }
 
     /// The same at one of its host's addresses, with a condition of its own.
     pub(super) fn at(&self, address: SocketAddr) -> Self {
         Self {
             name: Arc::clone(&self.name),
+            scheme: self.scheme.clone(),
             authority: self.authority.clone(),
+            socket: self.socket.clone(),
             host_header: self.host_header.clone(),
             address: Some(address),
             condition: Condition::new(&self.settings.failures),
@@ -154,7 +219,9 @@ impl Target {
     /// Whether the other was made from the same configuration.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.name == other.name
+            && self.scheme == other.scheme
             && self.authority == other.authority
+            && self.socket == other.socket
             && self.settings == other.settings
     }
 
@@ -171,10 +238,14 @@ impl Target {
         !is_local && self.host().parse::<IpAddr>().is_err()
     }
 
-    /// What logs and metrics call it: its address, or host and port as they are written.
+    /// What logs and metrics call it: its address or socket, or host and port as they are written.
     #[must_use]
     pub fn label(&self) -> String {
-        self.address.map_or_else(|| self.authority().to_owned(), |address| address.to_string())
+        match (self.address, &self.socket) {
+            (Some(address), _) => address.to_string(),
+            (None, Some(socket)) => format!("unix:{}", socket.display()),
+            (None, None) => self.authority().to_owned(),
+        }
     }
 
     /// How it does.
@@ -249,6 +320,10 @@ mod tests {
         check("http://127.0.0.1:8080", Ok(("127.0.0.1", 8080)));
         check("http://links.internal/", Ok(("links.internal", 80)));
         check("http://[::1]:8080", Ok(("::1", 8080)));
+        check("unix:/run/links.sock", Ok(("localhost", 80)));
+        check("unix:links.sock", Err(InvalidTarget::NotAUrl));
+        check("unix:/run/", Err(InvalidTarget::NotAUrl));
+        check("https://links.internal", Err(InvalidTarget::Encryption));
         check("links.internal", Err(InvalidTarget::NotAUrl));
         check("/links", Err(InvalidTarget::NotAUrl));
         check("", Err(InvalidTarget::NotAUrl));

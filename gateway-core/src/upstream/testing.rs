@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::upstream::{Client, Connect, FailureRules, Target, TargetSettings};
+use crate::upstream::{Client, Connect, FailureRules, Protocol, Target, TargetSettings};
 
 /// Settings in which each time-out differs from all others.
 pub(crate) fn settings() -> TargetSettings {
@@ -24,6 +24,9 @@ pub(crate) fn settings() -> TargetSettings {
         head_size_max: 8_192,
         body_size_max: 1_024,
         slots: None,
+        protocol: Protocol::Http1,
+        tls: None,
+        h2_streams_max: 8,
         failures: FailureRules::default(),
     }
 }
@@ -68,7 +71,7 @@ impl Service {
 }
 
 /// One connection, at the service's end.
-pub(crate) struct Connection(DuplexStream);
+pub(crate) struct Connection(pub(crate) DuplexStream);
 
 impl Connection {
     /// The next request's head, without a body.

@@ -15,6 +15,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
+mod multiplexed;
+mod transports;
+
 use super::testing::{Service, get, request, target, target_at, wired};
 use super::*;
 use crate::body::{Body, BodyError, BodyRefused, ReadTimedOut};
@@ -645,4 +648,32 @@ async fn a_core_takes_over_what_another_keeps_unused() {
     };
     let (first, second, ()) = tokio::join!(first, second, script);
     assert_eq!((&*first, &*second), ("ok", "ok"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_is_one_of_the_connections_for_as_long_as_it_is_open() {
+    let (client, mut service) = wired();
+    let target = target(|settings| {
+        let (pending_max, pending_timeout) = (1, Duration::from_secs(1));
+        settings.slots = Some(SlotRules { connections_max: 1, pending_max, pending_timeout });
+    });
+    let script = async {
+        let mut connection = service.accept().await;
+        connection.request().await;
+        connection.answer("HTTP/1.1 101 Switching Protocols\r\n\r\n").await;
+        connection
+    };
+    let (upgraded, _open) = tokio::join!(client.upgrade(&target, get("/"), LONG), script);
+    let io = upgraded.expect("an answer").io.expect("a connection");
+    let busy = client.call(&target, get("/"), LONG).await;
+    assert!(matches!(busy, Err(CallFailed::Busy(1))), "{busy:?}");
+    drop(io);
+    let script = async {
+        let mut connection = service.accept().await;
+        connection.request().await;
+        connection.answer(SHORT_ANSWER).await;
+        connection
+    };
+    let call = async { text(client.call(&target, get("/"), LONG).await.expect("one")).await };
+    assert_eq!(tokio::join!(call, script).0, "ok");
 }

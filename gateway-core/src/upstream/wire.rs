@@ -13,26 +13,38 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, response};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::body::{Body, BodyError, Carry};
-use crate::upstream::http1::{Connection, NotSent};
+use crate::upstream::http1::{Connection, Failed, NotSent};
+use crate::upstream::multiplexed::Shared;
 use crate::upstream::slots::{Keeper, Slot, Slots};
 use crate::upstream::target::TargetSettings;
+use crate::upstream::upgrade::Rewound;
 
 /// A connection.
 pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     connection: Connection<S>,
     home: Weak<Home<S>>,
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
+}
+
+/// What asking for the bare connection came to.
+pub(super) enum Switched<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    /// It is the caller's, after this head.
+    To(response::Parts, Rewound<S, Option<Slot>>),
+    /// There is an answer like any other.
+    Not(Response<()>, Box<Wire<S>>),
 }
 
 /// The unused connections to one target, the latest last.
 pub(super) struct Home<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     unused: Mutex<Vec<(Instant, Box<Wire<S>>)>>,
+    /// The connection that calls share, where HTTP/2 is spoken.
+    shared: Shared,
     settings: TargetSettings,
     slots: Option<Arc<Slots>>,
 }
@@ -41,6 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
     pub(super) fn new(settings: &TargetSettings, slots: Option<&Arc<Slots>>) -> Arc<Self> {
         let home = Arc::new(Self {
             unused: Mutex::default(),
+            shared: Shared::default(),
             settings: settings.clone(),
             slots: slots.cloned(),
         });
@@ -49,6 +62,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
             slots.register(Arc::downgrade(&keeper));
         }
         home
+    }
+
+    pub(super) const fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     fn unused(&self) -> MutexGuard<'_, Vec<(Instant, Box<Wire<S>>)>> {
@@ -119,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         slot: Option<Slot>,
     ) -> Box<Self> {
         let connection = Connection::new(stream, head_size_max);
-        Box::new(Self { connection, home: Arc::downgrade(home), _slot: slot })
+        Box::new(Self { connection, home: Arc::downgrade(home), slot })
     }
 
     /// Sends a request and waits for the head of its answer. A request of which nothing was sent
@@ -129,6 +146,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         request: Request<Body>,
     ) -> Result<Response<()>, Box<NotSent>> {
         self.connection.send(request).await
+    }
+
+    /// Sends a request that asks for the bare connection.
+    pub(super) async fn switch(
+        mut self: Box<Self>,
+        request: Request<Body>,
+    ) -> Result<Switched<S>, Failed> {
+        let sent = self.connection.send_upgrade(request).await;
+        let response = sent.map_err(|not_sent| not_sent.failed)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Switched::Not(response, self));
+        }
+        let Self { connection, slot, .. } = *self;
+        let (io, read) = connection.into_parts();
+        Ok(Switched::To(response.into_parts().0, Rewound::holding(read, io, slot)))
     }
 }
 

@@ -52,6 +52,12 @@ pub struct Route {
     pub deadline: Option<Duration>,
     /// Longest request body.
     pub body_size_max: Option<ByteSize>,
+    /// Longest pause of a request body that may otherwise take its time.
+    pub upload_idle_timeout: Option<Duration>,
+    /// Longest silence of a stream.
+    pub stream_idle_timeout: Option<Duration>,
+    /// Whether WebSocket handshakes go to the service.
+    pub websocket: Option<bool>,
     /// What is changed on the way to the service.
     #[serde(default)]
     pub request: RequestRules,

@@ -8,8 +8,8 @@ use super::gate::{Canary, Decide, Maintenance};
 use super::targets::{
     Balance, Breaker, BreakerOverride, Ejection, EjectionOverride, Health, HealthCheck, Target,
 };
-use crate::Secret;
 use crate::units::{ByteSize, Duration};
+use crate::{Secret, TextFile};
 
 /// `[upstream]`: what holds for every service that says nothing else.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -28,6 +28,14 @@ pub struct Upstream {
     /// Requests in flight to one target, all cores together.
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: u32,
+    /// Longest silence of a stream: between two events, or on a WebSocket in both directions.
+    pub stream_idle_timeout: Duration,
+    /// Calls that share one connection of HTTP/2, on each core.
+    #[schemars(range(min = 1))]
+    pub h2_streams_max: u32,
+    /// WebSockets open to one service, all cores together.
+    #[schemars(range(min = 1))]
+    pub websockets_max: u32,
     /// Connections to one target, all cores together; without it as many as calls need.
     #[schemars(range(min = 1))]
     pub connections_max: Option<u32>,
@@ -55,11 +63,15 @@ pub struct Upstream {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
-    /// Where it is: scheme, host and port.
+    /// Where it is: scheme, host and port, or a UNIX socket.
     pub url: Option<String>,
     /// Where it is, several times; stands in for `url`.
     #[serde(default)]
     pub targets: Vec<Target>,
+    /// What it speaks; HTTP/1.1 unless set.
+    pub protocol: Option<ServiceProtocol>,
+    /// How connections to it are encrypted.
+    pub tls: Option<ServiceTls>,
     /// A mesh's sidecar balances, retries and breaks: the gateway does none of it.
     pub mesh: Option<bool>,
     /// As in [`Upstream`].
@@ -101,6 +113,35 @@ pub struct Service {
     pub connections_max: Option<u32>,
     /// As in [`Upstream`].
     pub body_size_max: Option<ByteSize>,
+    /// As in [`Upstream`].
+    pub stream_idle_timeout: Option<Duration>,
+    /// As in [`Upstream`].
+    #[schemars(range(min = 1))]
+    pub websockets_max: Option<u32>,
+}
+
+/// What a service speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceProtocol {
+    /// HTTP/1.1.
+    H1,
+    /// HTTP/2.
+    H2,
+}
+
+/// `[services.*.tls]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceTls {
+    /// The authorities that are believed, in PEM.
+    pub ca: TextFile,
+    /// What the gateway shows of itself: a certificate with its chain, in PEM.
+    pub certificate: Option<TextFile>,
+    /// The certificate's private key, in PEM.
+    pub key: Option<Secret>,
+    /// The name that the service's certificate is for, where it is not the URL's host.
+    pub server_name: Option<String>,
 }
 
 impl Service {

@@ -9,7 +9,7 @@ use crate::units::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// Where it is: scheme, host and port.
+    /// Where it is: scheme, host and port, or a UNIX socket.
     pub url: String,
     /// Its share of the calls, against the other targets' weights.
     #[serde(default = "one")]

@@ -4,6 +4,12 @@ use super::{Node, Report};
 
 pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
     for (_, service) in root.get("services").entries() {
+        encryption(&service, report);
+        let connections_max = service.get("connections_max");
+        if connections_max.is_written() && service.get("protocol").text() == Some("h2") {
+            let reason = "stands beside `protocol = \"h2\"`, where each core has one; remove it";
+            report.add(&connections_max, reason);
+        }
         check_origin(&service.get("url"), report);
     }
 }
@@ -14,9 +20,38 @@ pub(super) fn check_origin(url: &Node<'_>, report: &mut Report<'_>) {
         Some(Some(Fault::Credentials)) => report.add_without_value(url, CREDENTIALS),
         Some(Some(Fault::Shape)) => report.add(
             url,
-            "must be http:// or https://, a host and perhaps a port, and nothing after it",
+            "must be http:// or https://, a host and perhaps a port, and nothing after it; or \
+             unix: and the path of a socket",
         ),
         Some(None) | None => {}
+    }
+}
+
+/// Encryption is said twice, by the scheme and by who is believed, and both must be there.
+fn encryption(service: &Node<'_>, report: &mut Report<'_>) {
+    let tls = service.get("tls");
+    let targets = service.get("targets");
+    let targets = targets.elements().map(|target| target.get("url"));
+    let urls = std::iter::once(service.get("url")).chain(targets);
+    let is_https = |url: &Node<'_>| url.text().is_some_and(|url| url.starts_with("https://"));
+    let (encrypted, plain): (Vec<_>, Vec<_>) =
+        urls.filter(|url| url.text().is_some()).partition(is_https);
+    if !tls.is_written() {
+        for url in &encrypted {
+            report.add(url, "needs `tls.ca`: the authorities that are believed, in PEM");
+        }
+    } else if encrypted.is_empty() {
+        report.add(&tls, "needs a `url` with https://");
+    } else {
+        for url in &plain {
+            report.add(url, "must be https:// like the others: `tls` holds for all targets");
+        }
+    }
+    let (certificate, key) = (tls.get("certificate"), tls.get("key"));
+    for (one, other, name) in [(&certificate, &key, "key"), (&key, &certificate, "certificate")] {
+        if one.is_written() && !other.is_written() {
+            report.add_without_value(one, format!("needs `{name}` beside it"));
+        }
     }
 }
 
@@ -32,6 +67,10 @@ pub(super) enum Fault {
 
 /// What is wrong with a URL that should name a server and nothing else.
 fn origin_fault(url: &str) -> Option<Fault> {
+    if let Some(path) = url.strip_prefix("unix:") {
+        let is_path = path.starts_with('/') && !path.ends_with('/');
+        return (!is_path).then_some(Fault::Shape);
+    }
     url_fault(url).or_else(|| after_scheme(url)?.contains(['/', '?', '#']).then_some(Fault::Shape))
 }
 
@@ -74,7 +113,7 @@ mod tests {
     #[test]
     fn a_service_is_named_by_scheme_host_and_port_alone() {
         for url in
-            ["http://127.0.0.1:8080", "https://links.internal", "http://[::1]:80", "http://a_b"]
+            ["http://127.0.0.1:8080", "https://links.internal", "http://a_b", "unix:/run/a.sock"]
         {
             assert_eq!(origin_fault(url), None, "{url}");
         }
@@ -90,6 +129,9 @@ mod tests {
             "http://links:65536",
             "http://links:+80",
             "http://links/",
+            "unix:a.sock",
+            "unix:/run/",
+            "unix://run/a.sock/",
             "http://links?x",
             "http://links#x",
             "http://[::1",

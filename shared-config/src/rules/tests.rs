@@ -58,6 +58,43 @@ fn names_stand_for_what_exists() {
 }
 
 #[test]
+fn encryption_is_said_by_the_scheme_and_by_who_is_believed() {
+    let service = |text: &str| format!("[services.a]\nurl = {text}");
+    for (platform, expected) in [
+        (
+            "\"https://a\"",
+            "services.a.url: needs `tls.ca`: the authorities that are believed, in PEM",
+        ),
+        ("\"http://a\"\ntls = { ca = \"gw.toml\" }", "services.a.tls: needs a `url` with https://"),
+        (
+            "\"https://a\"\ntls = { ca = \"gw.toml\", certificate = \"gw.toml\" }",
+            "services.a.tls.certificate: needs `key` beside it",
+        ),
+        (
+            "\"https://a\"\ntls = { ca = \"gw.toml\", key = { file = \"gw.toml\" } }",
+            "services.a.tls.key: needs `certificate` beside it",
+        ),
+        (
+            "\"http://a\"\nprotocol = \"h2\"\nconnections_max = 4",
+            "services.a.connections_max: stands beside `protocol = \"h2\"`, where each core has one; \
+             remove it",
+        ),
+        ("\"http://a\"\nprotocol = \"h3\"", "services.a.protocol: must be one of \"h1\", \"h2\""),
+    ] {
+        check(&service(platform), "", &[expected]);
+    }
+    check(&service("\"unix:/run/a.sock\"\nprotocol = \"h2\""), "", &[]);
+    check(&service("\"https://a\"\ntls = { ca = \"gw.toml\" }"), "", &[]);
+    let targets = "[services.a]\ntargets = [{ url = \"https://a\" }, { url = \"http://b\" }]\n";
+    let reason =
+        "services.a.targets[0].url: needs `tls.ca`: the authorities that are believed, in PEM";
+    check(targets, "", &[reason]);
+    let reason =
+        "services.a.targets[1].url: must be https:// like the others: `tls` holds for all targets";
+    check(&format!("{targets}tls = {{ ca = \"gw.toml\" }}"), "", &[reason]);
+}
+
+#[test]
 fn a_limit_of_the_policy_exists() {
     let platform = PLATFORM.replace("limits = [\"consumer\"]", "limits = [\"consumr\"]");
     let files = Files::new(&platform, GATEWAY);
@@ -258,7 +295,7 @@ fn a_service_s_url_is_an_origin() {
         "[services.a]\nurl = \"http://a/v1\"",
         "",
         &["services.a.url: must be http:// or https://, a host and perhaps a port, and nothing \
-           after it"],
+           after it; or unix: and the path of a socket"],
     );
 }
 

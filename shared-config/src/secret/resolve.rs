@@ -80,7 +80,7 @@ impl<'a> Reference<'a> {
                 let text = sources.variables.get(*name).cloned();
                 (place, text.ok_or_else(|| "is not set".to_owned()))
             }
-            Self::File(name) => (format!("file {name}"), read_file(sources, name)),
+            Self::File(name) => (format!("file {name}"), sources.read_text(name, FILE_SIZE_MAX)),
         };
         match text {
             Ok(text) if text.is_empty() => Err(format!("is due in {place}, which is empty")),

@@ -92,11 +92,12 @@ fn what_holds_for_one_connection_alone_goes_no_further() {
     let h2c = "Connection: Upgrade, HTTP2-Settings~Upgrade: h2c~HTTP2-Settings: AAMAAABk~";
     check(vec![
         ("an upgrade to HTTP/2", get(h2c) + &get(""), "200 200", &["GET /a", "GET /a"]),
+        ("an upgrade to anything", get("Connection: Upgrade~Upgrade: evil/1~"), "200", &["GET /a"]),
         (
-            "an upgrade to anything",
+            "a WebSocket where none is offered",
             get("Connection: Upgrade~Upgrade: websocket~"),
-            "200",
-            &["GET /a"],
+            "400",
+            &[],
         ),
         ("te", get("TE: trailers, evil~Connection: TE~"), "200", &["GET /a"]),
         (

@@ -74,9 +74,13 @@ impl Seen {
         let framings = count("content-length") + count("transfer-encoding");
         assert!(framings <= 1, "one framing: {text:?}");
         assert!(framings == 1 || body.is_empty(), "a body is framed: {text:?}");
-        for name in ["connection", "te", "upgrade", "http2-settings", "expect", "trailer"] {
+        for name in ["upgrade", "http2-settings", "expect", "trailer"] {
             assert_eq!(count(name), 0, "{name} is the client's affair: {text:?}");
         }
+        // That trailers are welcome is what the gateway says of itself, and of this connection.
+        let connection = head.matches("\r\nconnection: te\r\n").count();
+        assert_eq!(head.matches("\r\nte: trailers\r\n").count(), connection, "{text:?}");
+        assert_eq!((count("connection"), count("te")), (connection, connection), "{text:?}");
         let is_token = |name: &String| name.bytes().all(|byte| byte.is_ascii_graphic());
         assert!(names.iter().all(is_token), "{names:?}");
         assert!(!names.iter().any(|name| name.replace('_', "-") != *name && is_framing(name)));

@@ -188,6 +188,8 @@ impl Builder {
             ("second", "globex", "pro", ""),
             ("revoked", "acme", "partner", "revoked = true\n"),
             ("expired", "acme", "partner", "expires_at = 1_600_000_000\n"),
+            // Ten minutes after a manual clock's start.
+            ("expiring", "acme", "partner", "expires_at = 1_790_000_600\n"),
         ] {
             let is_ended = !more.is_empty();
             if (name == "second" && !self.has_second_key) || (is_ended && !self.has_ended_keys) {

@@ -91,6 +91,31 @@ async fn trailers_never_pass() {
     assert_eq!(read(body).await, ("a".into(), Ok(())));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_steady_body_takes_any_time_and_no_long_pause() {
+    let start = Instant::now();
+    let check = async |frames: &[(u64, &'static str)]| {
+        let pace = Pace::Steady(Duration::from_secs(10));
+        let (mut body, _) = LimitedBody::limit(paced(frames), 10, pace, false);
+        let mut text = String::new();
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => {
+                    text += std::str::from_utf8(&frame.into_data().expect("data")).expect("text")
+                }
+                Err(error) => return text + BodyRefused::find(&*error).expect("our own").code(),
+            }
+            // Whoever reads slowly is not the client.
+            sleep(Duration::from_secs(60)).await;
+        }
+        text
+    };
+    assert_eq!(check(&[(9, "a"), (9, "b"), (9, "c")]).await, "abc");
+    assert_eq!(start.elapsed().as_secs(), 3 * 69);
+    assert_eq!(check(&[(9, "a"), (11, "b")]).await, "abody_too_slow");
+    assert_eq!(start.elapsed().as_secs(), 3 * 69 + 69 + 10);
+}
+
 #[test]
 fn the_length_that_a_client_announced_is_kept() {
     let body = LimitedBody::new(Bytes::from("abc").into(), 10, Duration::from_secs(1));
@@ -105,7 +130,12 @@ async fn a_body_that_would_outlast_its_request_ends_a_little_before_it() {
     let start = Instant::now();
     let drips = paced(&[(4, "a"), (4, "b"), (4, "c")]);
     let time_left = Duration::from_secs(10);
-    let (mut body, count) = LimitedBody::limit(drips, 10, Duration::from_secs(30), time_left);
+    let (mut body, count) = LimitedBody::limit(
+        drips,
+        10,
+        Pace::Whole { timeout: Duration::from_secs(30), time_left },
+        false,
+    );
     // The service is connected to first; the request's time goes on.
     sleep(Duration::from_secs(3)).await;
     let mut last = None;

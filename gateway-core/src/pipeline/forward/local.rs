@@ -11,7 +11,7 @@ use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
 use crate::pipeline::calls::joined;
 use crate::pipeline::forward::DeadlineExceeded;
-use crate::pipeline::{CallContext, ServiceCalls, Worker};
+use crate::pipeline::{ServiceCalls, Worker};
 use crate::site::{LocalEndpoint, Site};
 
 /// Lets the endpoint answer, within the route's deadline.
@@ -23,7 +23,7 @@ pub(super) async fn answer(
     body: Body,
 ) -> Result<Response<Body>, Refused> {
     exchange.steps.take(Step::TransformRequest);
-    let services = ServiceCalls::new(worker, site, CallContext::of(exchange));
+    let services = ServiceCalls::new(worker, site, exchange);
     let context = EndpointContext {
         request_id: exchange.request_id,
         principal: exchange.principal.clone(),

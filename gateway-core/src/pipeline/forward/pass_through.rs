@@ -1,6 +1,8 @@
 //! One service answers, and its answer streams through.
 
+pub(in crate::pipeline) mod events;
 mod place;
+mod trailers;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::error::{Refusal, Refused};
+use crate::error::{InternalError, Refusal, Refused};
 use crate::exchange::{Exchange, Step};
 use crate::pipeline::Worker;
 use crate::pipeline::calls::{self, CallContext};
@@ -24,13 +26,12 @@ use crate::upstream::{self, Answer, CallFailed};
 /// Passes the request on, and the answer back.
 pub(super) async fn pass_through(
     worker: &Worker,
-    site: &Site,
+    site: &Arc<Site>,
     proxy: &Proxy,
     exchange: &mut Exchange,
     body: Body,
 ) -> Result<Response<Body>, Refused> {
-    let canary = canary_of(proxy, exchange);
-    let service = site.service(canary.map_or(proxy.service, |canary| canary.service))?;
+    let service = service_of(site, proxy, exchange)?;
     exchange.steps.take(Step::TransformRequest);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let request = timeout(time_left, request(site, proxy, exchange, body));
@@ -42,11 +43,7 @@ pub(super) async fn pass_through(
     let started = worker.core.clock.now();
     let answer = calls::call(worker, site, service, &context, request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
-    exchange.record.attempts = match &answer {
-        Ok(answer) => answer.attempts,
-        Err(CallFailed::Busy(_) | CallFailed::Unavailable(_)) => 0,
-        Err(_) => 1,
-    };
+    exchange.record.attempts = attempts(answer.as_ref());
     let answer = answer?;
 
     exchange.steps.take(Step::TransformResponse);
@@ -59,23 +56,40 @@ pub(super) async fn pass_through(
         // What it says is part of what was asked.
         response.headers_mut().append(header::VARY, HeaderValue::from(name.clone()));
     }
-    if !matches!(&response, Ok(response) if matches!(response.body(), Body::Service(_))) {
+    let idle_timeout = proxy.stream_idle_timeout;
+    let response = response
+        .map(|response| events::enter(response, &worker.core.streams, exchange, idle_timeout));
+    if !matches!(&response, Ok(response) if events::streams(response)) {
         // Its body was waited for as well, and that too was the service's time.
         exchange.record.upstream = worker.core.clock.now().since(started);
     }
     response
 }
 
-/// The canary of the route, where this request goes there.
-fn canary_of<'a>(proxy: &'a Proxy, exchange: &Exchange) -> Option<&'a Canary> {
-    let canary = proxy.canary.as_deref()?;
+/// How often the service was asked.
+pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
+    match outcome {
+        Ok(answer) => answer.attempts,
+        Err(CallFailed::Busy(_) | CallFailed::Unavailable(_)) => 0,
+        Err(_) => 1,
+    }
+}
+
+/// Where this request goes: to the route's service, or its canary.
+pub(super) fn service_of<'a>(
+    site: &'a Site,
+    proxy: &Proxy,
+    exchange: &Exchange,
+) -> Result<&'a Service, InternalError> {
     let principal = exchange.principal.as_deref();
-    canary.takes(&exchange.head.headers, principal, exchange.client).then_some(canary)
+    let takes = |canary: &&Canary| canary.takes(&exchange.head.headers, principal, exchange.client);
+    let canary = proxy.canary.as_deref().filter(takes);
+    site.service(canary.map_or(proxy.service, |canary| canary.service))
 }
 
 /// Step 9: the request as the service wants it. Credentials stay with the gateway.
-async fn request(
-    site: &Site,
+pub(super) async fn request(
+    site: &Arc<Site>,
     proxy: &Proxy,
     exchange: &mut Exchange,
     body: Body,
@@ -84,6 +98,7 @@ async fn request(
     let mut headers = std::mem::take(&mut exchange.head.headers);
     // Kept for the answer's CORS headers.
     exchange.head.headers.extend(origin.map(|origin| (header::ORIGIN, origin)));
+    let trailers = trailers::Rules::of(&headers, &site.spoofed_headers);
     site.spoofed_headers.strip(&mut headers);
     // The client has been told to go on by the time its body is read.
     headers.remove(header::EXPECT);
@@ -98,9 +113,11 @@ async fn request(
         let whole = upstream::collect(body, proxy.body_size_max).await.map_err(of_client)?;
         Body::from(proxy.request.apply_body(&mut headers, whole)?)
     } else {
-        body
+        trailers.announce(&mut headers);
+        trailers::Filtered::of_client(body, site, &trailers)
     };
     proxy.response.prepare_request(&mut headers);
+    trailers.ask_for(&mut headers);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = Uri::from(target);
@@ -118,7 +135,7 @@ pub(in crate::pipeline) fn of_client(failed: CallFailed) -> CallFailed {
 
 /// Step 12: the answer as the consumer wants it. What the service says about itself, or about
 /// identities, stays inside.
-async fn response(
+pub(super) async fn response(
     site: &Site,
     proxy: &Proxy,
     service: &Service,
@@ -129,15 +146,8 @@ async fn response(
         let retry_after = head.headers.remove(header::RETRY_AFTER);
         return Err(ServiceFailed { status: head.status, retry_after }.into());
     }
-    security_headers::strip_internal(&mut head.headers);
-    for name in &site.reserved_headers {
-        head.headers.remove(name);
-    }
-    // What a service knows of how to log in holds between it and the gateway.
-    head.headers.remove(header::WWW_AUTHENTICATE);
-    place::translate(&mut head.headers, proxy, &service.targets);
-    // Cookies are between the browser and the gateway.
-    head.headers.remove(header::SET_COOKIE);
+    let trailers = trailers::announced(&head.headers, site);
+    clean(site, proxy, service, &mut head.headers);
     let body = if proxy.response.needs_body(&head.headers) {
         let whole = upstream::collect(body, service.body_size_max).await?;
         if !whole.is_empty() {
@@ -147,9 +157,23 @@ async fn response(
         Body::from(proxy.response.apply(&mut head.headers, whole)?)
     } else {
         proxy.response.apply(&mut head.headers, Bytes::new())?;
+        head.headers.extend(trailers.map(|names| (header::TRAILER, names)));
         body
     };
     Ok(Response::from_parts(head, body))
+}
+
+/// Takes from an answer what is not for consumers.
+pub(super) fn clean(site: &Site, proxy: &Proxy, service: &Service, headers: &mut HeaderMap) {
+    security_headers::strip_internal(headers);
+    for name in &site.reserved_headers {
+        headers.remove(name);
+    }
+    // What a service knows of how to log in holds between it and the gateway.
+    headers.remove(header::WWW_AUTHENTICATE);
+    place::translate(headers, proxy, &service.targets);
+    // Cookies are between the browser and the gateway.
+    headers.remove(header::SET_COOKIE);
 }
 
 /// A service failed, in words that are not for clients: a stack trace, as often as not.

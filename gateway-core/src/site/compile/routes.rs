@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use shared_config::platform;
+use shared_config::platform::{self, ServiceProtocol};
+use shared_config::units::Duration;
 
 use super::gate::{self, Gates};
 use super::limits::Limits;
@@ -110,6 +111,7 @@ impl<'a> Routes<'_, 'a> {
             limits_by_consumer: by_consumer,
             deadline: deadline.unwrap_or(platform.policy.deadline).get(),
             body_size_max: body_size_max.bytes(),
+            upload_idle_timeout: route.upload_idle_timeout.map(Duration::get),
             gate,
             action,
             metrics: Arc::new(RouteMetrics::new(name)),
@@ -187,17 +189,33 @@ impl<'a> Routes<'_, 'a> {
         let platform = self.report.platform();
         let service = route.service.as_deref()?;
         let index = platform.services.keys().position(|known| known == service)?;
+        let canary = gate::canary(self.report, name, route)?;
+        let speaks_h2 = |index: usize| {
+            let service = platform.services.values().nth(index);
+            service.is_some_and(|service| service.protocol == Some(ServiceProtocol::H2))
+        };
+        let mut services = std::iter::once(index).chain(canary.as_ref().map(|it| it.service));
+        if route.websocket == Some(true) && services.any(speaks_h2) {
+            let reason = "stands beside a service with `protocol = \"h2\"`; a WebSocket needs h1";
+            self.report.add(&["routes", name, "websocket"], "true", reason);
+            return None;
+        }
         let rules = request_rules(route);
+        let of_service = platform.services.get(service)?.stream_idle_timeout;
+        let stream_idle_timeout = route.stream_idle_timeout.or(of_service);
+        let stream_idle_timeout =
+            stream_idle_timeout.unwrap_or(platform.upstream.stream_idle_timeout);
         let request = RequestTransform::compile(&rules, pattern.parameters(), self.reserved);
         let request = self.transform(name, request);
         let response = self.transform(name, ResponseTransform::compile(&response_rules(route)));
-        let canary = gate::canary(self.report, name, route)?;
         let body_size_max = route.body_size_max.unwrap_or(platform.server.body_size_max);
         Some(Action::Service(Box::new(Proxy {
             service: index,
             canary: canary.map(Box::new),
             prefix: platform.gateway.prefix.as_str().into(),
             keeps_paths: route.rewrite.is_none(),
+            stream_idle_timeout: stream_idle_timeout.get(),
+            takes_websockets: route.websocket == Some(true),
             request: request?,
             response: response?,
             body_size_max: body_size_max.as_usize(),

@@ -7,8 +7,9 @@ use shared_config::platform;
 use super::{Report, targets};
 use crate::assertion::AssertionKey;
 use crate::metric::Metrics;
+use crate::permit::Permits;
 use crate::site::{Service, ServiceMetrics};
-use crate::upstream::TargetSettings;
+use crate::upstream::{Protocol, ServiceTls, TargetSettings, TlsTexts};
 
 /// Every service, in the order of their names; `None` when one of them is wrong.
 pub(super) fn compile(report: &mut Report<'_>, metrics: &Metrics) -> Option<Vec<Service>> {
@@ -25,8 +26,11 @@ fn compile_one(
     service: &platform::Service,
     metrics: &Metrics,
 ) -> Option<Service> {
-    let settings = settings(&report.platform().upstream, service);
+    let tls = tls(report, name, service)?;
+    let settings = TargetSettings { tls, ..settings(&report.platform().upstream, service) };
     let body_size_max = settings.body_size_max;
+    let websockets_max =
+        service.websockets_max.unwrap_or(report.platform().upstream.websockets_max);
     let key = service.assertion_key.as_ref().map(|secret| {
         let key = AssertionKey::build(secret.expose().as_bytes());
         report.keep(&["services", name, "assertion_key"], "***", key)
@@ -44,6 +48,7 @@ fn compile_one(
         },
         is_closed: service.maintenance.is_some(),
         body_size_max,
+        websockets: Permits::new(websockets_max),
     })
 }
 
@@ -61,5 +66,44 @@ fn settings(defaults: &platform::Upstream, service: &platform::Service) -> Targe
         body_size_max: service.body_size_max.unwrap_or(defaults.body_size_max).as_usize(),
         slots: targets::slots(defaults, service),
         failures: targets::failures(defaults, service),
+        protocol: protocol(service),
+        tls: None,
+        h2_streams_max: defaults.h2_streams_max,
+    }
+}
+
+const fn protocol(service: &platform::Service) -> Protocol {
+    match service.protocol {
+        None | Some(platform::ServiceProtocol::H1) => Protocol::Http1,
+        Some(platform::ServiceProtocol::H2) => Protocol::Http2,
+    }
+}
+
+/// The service's encryption; `Some(None)` when it has none, `None` when it is wrong.
+#[expect(clippy::option_option, reason = "what is absent is no mistake")]
+fn tls(
+    report: &mut Report<'_>,
+    name: &str,
+    service: &platform::Service,
+) -> Option<Option<ServiceTls>> {
+    let Some(tls) = &service.tls else { return Some(None) };
+    let certificate = tls.certificate.as_ref().map(shared_config::TextFile::text);
+    let texts = TlsTexts {
+        ca: tls.ca.text(),
+        identity: certificate.zip(tls.key.as_ref().map(shared_config::Secret::expose)),
+        server_name: tls.server_name.as_deref(),
+    };
+    match ServiceTls::build(texts, protocol(service)) {
+        Ok(tls) => Some(Some(tls)),
+        Err(error) => {
+            let written = match error.key() {
+                "ca" => tls.ca.name(),
+                "certificate" => tls.certificate.as_ref().map_or("", shared_config::TextFile::name),
+                "server_name" => tls.server_name.as_deref().unwrap_or_default(),
+                _ => "***",
+            };
+            report.add(&["services", name, "tls", error.key()], written, &error);
+            None
+        }
     }
 }

@@ -55,11 +55,14 @@ pub(super) fn compile(
     is_right.then(|| Targets::new(name, settings, targets, &metrics.target_events))
 }
 
-/// The bound on connections, where there is one.
+/// The bound on connections, where there is one. Calls of HTTP/2 share one on each core.
 pub(super) fn slots(
     defaults: &platform::Upstream,
     service: &platform::Service,
 ) -> Option<SlotRules> {
+    if service.protocol == Some(platform::ServiceProtocol::H2) {
+        return None;
+    }
     let connections_max = service.connections_max.or(defaults.connections_max)?;
     let pending_timeout = defaults.pending_timeout.get();
     Some(SlotRules { connections_max, pending_max: defaults.pending_max, pending_timeout })

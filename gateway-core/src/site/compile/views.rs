@@ -81,6 +81,7 @@ fn add_view<'a>(
         limits_by_consumer: by_consumer,
         deadline: deadline.get(),
         body_size_max: platform.server.body_size_max.bytes(),
+        upload_idle_timeout: None,
         gate,
         action: Action::Aggregate(Arc::new(Aggregate {
             succeeded: view.plan().parts().map(|_| OnceLock::new()).collect(),

@@ -65,6 +65,49 @@ async fn outcome(answer: &str) -> String {
     outcome_in(answer.as_bytes(), "GET", usize::MAX).await
 }
 
+/// Sends a request and has it answered so.
+async fn exchanged(
+    connection: &mut Connection<DuplexStream>,
+    there: &mut DuplexStream,
+    (asks_to_switch, answer): (bool, &str),
+) -> Result<Response<()>, Box<NotSent>> {
+    let service = async {
+        while !there.read_u8().await.expect("a request").eq(&b'\n') {}
+        there.write_all(answer.as_bytes()).await.expect("a gateway");
+    };
+    let request = request("GET", Body::empty());
+    if asks_to_switch {
+        tokio::join!(connection.send_upgrade(request), service).0
+    } else {
+        tokio::join!(connection.send(request), service).0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asked_for_another_protocol_gets_the_connection_from_the_byte_behind_the_101() {
+    const SWITCHES: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    for (answer, behind) in [
+        (SWITCHES.to_owned(), ""),
+        (format!("{SWITCHES}frames"), "frames"),
+        (format!("HTTP/1.1 100 Continue\r\n\r\n{SWITCHES}frames"), "frames"),
+    ] {
+        let (here, mut there) = duplex(64 * 1024);
+        let mut connection = Connection::new(here, 8_192);
+        let asked = exchanged(&mut connection, &mut there, (true, &answer)).await;
+        assert_eq!(asked.expect("an answer").status(), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(connection.into_parts().1, behind, "{answer}");
+    }
+    // Whoever is refused stays in HTTP, and from then on has not asked.
+    let (here, mut there) = duplex(64 * 1024);
+    let mut connection = Connection::new(here, 8_192);
+    let no = "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno";
+    let refused = exchanged(&mut connection, &mut there, (true, no)).await.expect("an answer");
+    assert_eq!(read(&mut connection, refused).await, "426 no again");
+    let unasked = exchanged(&mut connection, &mut there, (false, SWITCHES)).await;
+    let failed = unasked.expect_err("nobody asked").failed;
+    assert!(matches!(failed, Failed::Malformed(_)), "{failed}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_ends_where_its_head_says_or_is_refused() {
     for (answer, expected) in [

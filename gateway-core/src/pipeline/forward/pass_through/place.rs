@@ -26,7 +26,9 @@ pub(super) fn translate(headers: &mut HeaderMap, proxy: &Proxy, targets: &Target
 /// The place as consumers reach it; `None` when it is that already.
 fn translated(value: &HeaderValue, proxy: &Proxy, authority: &str) -> Option<HeaderValue> {
     let text = value.to_str().ok()?;
-    let path = match text.strip_prefix("http://").or_else(|| text.strip_prefix("//")) {
+    let after_scheme =
+        ["http://", "https://", "//"].iter().find_map(|start| text.strip_prefix(start));
+    let path = match after_scheme {
         Some(rest) => {
             let path = rest.strip_prefix(authority)?;
             if !path.is_empty() && !path.starts_with(['/', '?', '#']) {
@@ -54,6 +56,8 @@ mod tests {
             canary: None,
             prefix: "/api".into(),
             keeps_paths,
+            stream_idle_timeout: std::time::Duration::ZERO,
+            takes_websockets: false,
             request: RequestTransform::default(),
             response: ResponseTransform::default(),
             body_size_max: 0,
@@ -69,6 +73,7 @@ mod tests {
         check("/links/1", true, Some("/api/links/1"));
         check("http://127.0.0.1:8080/links/1?a=b#c", true, Some("/api/links/1?a=b#c"));
         check("http://127.0.0.1:8080", true, Some("/api/"));
+        check("https://127.0.0.1:8080/links", true, Some("/api/links"));
         check("//127.0.0.1:8080/links", true, Some("/api/links"));
         // A route that rewrites paths has no way back; the address goes all the same.
         check("http://127.0.0.1:8080/usage", false, Some("/usage"));
