@@ -227,7 +227,7 @@ pub struct Metrics {
     /// `http_client_request_duration_seconds`: calls to services.
     pub calls: Named<ServiceOutcome, Histogram>,
     /// `gateway_target_events_total`
-    pub target_events: Family<TargetEvent, Counter>,
+    pub target_events: Named<TargetEvent, Counter>,
     /// `gateway_target_takes_calls`: 1, or 0. Set when the page is read.
     pub target_takes_calls: Family<TargetName, Gauge>,
     /// `gateway_target_breaker`: 0 closed, 1 half-open, 2 open. Set when the page is read.
@@ -290,7 +290,7 @@ impl Metrics {
             overhead: seconds(),
             refusals: Family::default(),
             calls: Named::of(seconds),
-            target_events: Family::default(),
+            target_events: Named::default(),
             target_takes_calls: Family::default(),
             target_breaker: Family::default(),
             parts: Named::default(),
@@ -339,7 +339,7 @@ impl Metrics {
         let help = "Requests that the gateway refused, by the problem's code";
         registry.register("gateway_refusals", help, self.refusals.clone());
         let help = "What has happened to targets: breakers, ejections, checks";
-        registry.register("gateway_target_events", help, self.target_events.clone());
+        registry.register("gateway_target_events", help, self.target_events.family());
         let help = "Whether nothing that is known speaks against calling a target";
         registry.register("gateway_target_takes_calls", help, self.target_takes_calls.clone());
         let help = "A target's breaker: 0 closed, 1 half-open, 2 open";
@@ -417,6 +417,8 @@ impl Metrics {
         self.requests.retain(|labels| names.routes.contains(&*labels.http_route.0));
         self.calls.retain(|labels| names.services.contains(&*labels.service.0));
         self.retries.retain(|labels| names.services.contains(&*labels.service.0));
+        // Those of targets that a service has left behind, it removes itself.
+        self.target_events.retain(|labels| names.services.contains(&*labels.service.0));
         self.limits.retain(|labels| names.limits.contains(&*labels.limit.0));
         self.parts.retain(|labels| names.aggregates.contains(&*labels.aggregate.0));
         self.part_cache.retain(|labels| names.aggregates.contains(&*labels.aggregate.0));

@@ -41,6 +41,11 @@ impl Loaded {
                 paths.insert(path.clone());
             }
         }
+        for (path, json) in newer.json() {
+            if self.json().get(path).is_some_and(|before| before != json) {
+                paths.insert(path.clone());
+            }
+        }
         let key = |path: &[String]| if new.get(path).is_some() { new } else { old }.dotted(path);
         Changes(paths.into_iter().map(|path| Change { key: key(&path).into(), path }).collect())
     }

@@ -14,7 +14,7 @@ use crate::platform::Platform;
 use crate::schema::{self, Section};
 use crate::secret::{self, Secret};
 use crate::sources::Sources;
-use crate::text_file::{self, TextFile};
+use crate::text_file::{self, JSON_SIZE_MAX, TextFile};
 use crate::{render, rules, structure};
 
 /// A configuration that loaded.
@@ -32,10 +32,9 @@ pub struct Loaded {
 struct Referred {
     secrets: BTreeMap<Vec<String>, Secret>,
     files: BTreeMap<Vec<String>, TextFile>,
+    /// What files with JSON say, as a number.
+    json: BTreeMap<Vec<String>, u64>,
 }
-
-/// The longest file that a key may name.
-const NAMED_FILE_SIZE_MAX: u64 = 4 * 1024 * 1024;
 
 /// Reads, merges and checks a configuration; `sections` are those that only this gateway knows.
 ///
@@ -54,6 +53,7 @@ pub fn load(sources: &Sources, sections: &[Section]) -> Result<Loaded, Diagnosti
     let referred = Referred {
         secrets: secret::resolve(&merged, sources, &mut found),
         files: text_file::read(&merged, sources, &mut found),
+        json: text_file::json_digests(&merged, sources),
     };
     rules::check(&merged, &mut found);
     Diagnostics::none_or(found)?;
@@ -97,9 +97,9 @@ impl Loaded {
         let file = std::fs::File::open(&path);
         let file = file.map_err(|error| format!("names {shown}, which cannot be read: {error}"))?;
         let mut bytes = Vec::new();
-        let read = file.take(NAMED_FILE_SIZE_MAX + 1).read_to_end(&mut bytes);
+        let read = file.take(JSON_SIZE_MAX + 1).read_to_end(&mut bytes);
         read.map_err(|error| format!("names {shown}, which cannot be read: {error}"))?;
-        if bytes.len() as u64 > NAMED_FILE_SIZE_MAX {
+        if bytes.len() as u64 > JSON_SIZE_MAX {
             return Err(format!("names {shown}, which is longer than 4 MiB"));
         }
         serde_json::from_slice(&bytes)
@@ -135,6 +135,10 @@ impl Loaded {
 
     pub(crate) const fn files(&self) -> &BTreeMap<Vec<String>, TextFile> {
         &self.referred.files
+    }
+
+    pub(crate) const fn json(&self) -> &BTreeMap<Vec<String>, u64> {
+        &self.referred.json
     }
 }
 

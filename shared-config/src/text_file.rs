@@ -3,11 +3,15 @@
 //! A certificate is no secret and too long for a key's value. The configuration says which file
 //! it is in, and whoever compiles the configuration finds the text.
 //!
+//! Files with JSON, such as an OpenAPI document, are longer: of them only a digest is kept, so that a
+//! change is noticed, and whoever compiles the configuration reads them.
+//!
 //! Not here: files that hold a secret (`secret`), and what a text must say (`gateway-core`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -20,6 +24,12 @@ use crate::sources::Sources;
 
 /// Marks a key as a file's name in a schema.
 pub(crate) const SCHEMA_MARK: &str = "x-text-file";
+
+/// Marks a key as the name of a file with JSON in a schema.
+pub(crate) const JSON_MARK: &str = "x-json-file";
+
+/// Longest file with JSON, in bytes.
+pub(crate) const JSON_SIZE_MAX: u64 = 4 * 1024 * 1024;
 
 /// Longest text of a file, in bytes: a bundle of a few hundred authorities.
 pub(crate) const SIZE_MAX: u64 = 1024 * 1024;
@@ -98,13 +108,31 @@ pub(crate) fn read(
     files
 }
 
-/// The files that a configuration names, as it names them.
-pub(crate) fn names(merged: &Merged) -> Vec<String> {
+/// The files that a configuration names by keys with this mark, by the keys' paths.
+pub(crate) fn names(merged: &Merged, mark: &str) -> Vec<(Vec<String>, String)> {
     let mut names = Vec::new();
-    schema::walk(&merged.value, &merged.schema, &mut Vec::new(), &mut |value, schema, _| {
-        if schema.get(SCHEMA_MARK).is_some() {
-            names.extend(value.as_str().map(str::to_owned));
+    schema::walk(&merged.value, &merged.schema, &mut Vec::new(), &mut |value, schema, path| {
+        if schema.get(mark).is_some() {
+            names.extend(value.as_str().map(|name| (path.to_vec(), name.to_owned())));
         }
     });
     names
+}
+
+/// A number for what each file with JSON says, or for why it cannot be read, by the keys' paths.
+pub(crate) fn json_digests(merged: &Merged, sources: &Sources) -> BTreeMap<Vec<String>, u64> {
+    let mut known = BTreeMap::new();
+    let names = names(merged, JSON_MARK).into_iter();
+    let digests = names.map(|(path, name)| {
+        let digest = known.entry(name).or_insert_with_key(|name| json_digest(sources, name));
+        (path, *digest)
+    });
+    digests.collect()
+}
+
+/// A number for what a file with JSON says, or for why it cannot be read.
+pub(crate) fn json_digest(sources: &Sources, name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    sources.read_text(name, JSON_SIZE_MAX).hash(&mut hasher);
+    hasher.finish()
 }

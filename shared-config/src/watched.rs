@@ -21,6 +21,7 @@ pub struct Watched {
     texts: Option<u64>,
     secrets: Vec<String>,
     named: Vec<String>,
+    json: Vec<String>,
 }
 
 impl Watched {
@@ -34,6 +35,7 @@ impl Watched {
             texts: None,
             secrets: Vec::new(),
             named: Vec::new(),
+            json: Vec::new(),
         }
     }
 
@@ -56,17 +58,31 @@ impl Watched {
         if self.texts.replace(texts) != Some(texts) {
             // Only then can there be other secrets. What cannot be merged names none.
             let merged = layers::merge(&self.sources, self.schema.clone());
-            (self.secrets, self.named) = merged.map_or_else(
-                |_| (Vec::new(), Vec::new()),
-                |(it, _)| (secret::files(&it), text_file::names(&it)),
+            (self.secrets, self.named, self.json) = merged.map_or_else(
+                |_| (Vec::new(), Vec::new(), Vec::new()),
+                |(it, _)| {
+                    let named = |mark| distinct(text_file::names(&it, mark));
+                    (secret::files(&it), named(text_file::SCHEMA_MARK), named(text_file::JSON_MARK))
+                },
             );
         }
         for name in &self.named {
             self.sources.read_text(name, text_file::SIZE_MAX).hash(&mut hasher);
+        }
+        for name in &self.json {
+            text_file::json_digest(&self.sources, name).hash(&mut hasher);
         }
         for name in &self.secrets {
             secret::read_file(&self.sources, name).hash(&mut hasher);
         }
         hasher.finish()
     }
+}
+
+/// The files alone, each once.
+fn distinct(names: Vec<(Vec<String>, String)>) -> Vec<String> {
+    let mut names: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

@@ -16,6 +16,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,8 +51,10 @@ pub struct DecisionPoint {
 #[derive(Debug)]
 struct Kept {
     lifetime: Duration,
-    answers: Cache<[u8; 32], (Moment, Verdict)>,
+    answers: OnceLock<Arc<Answers>>,
 }
+
+type Answers = Cache<[u8; 32], (Moment, Verdict)>;
 
 /// What a service has decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,7 +188,7 @@ impl DecisionPoint {
         deadline: Duration,
         lifetime: Option<Duration>,
     ) -> Self {
-        let kept = lifetime.map(|lifetime| Kept { lifetime, answers: Cache::new(KEPT_MAX) });
+        let kept = lifetime.map(|lifetime| Kept { lifetime, answers: OnceLock::new() });
         Self { service, target, deadline, kept }
     }
 
@@ -193,14 +196,28 @@ impl DecisionPoint {
     #[must_use]
     pub fn kept(&self, question: &Question, now: Moment) -> Option<Verdict> {
         let kept = self.kept.as_ref()?;
-        let (until, verdict) = kept.answers.get(&question.digest())?;
+        let (until, verdict) = kept.answers.get()?.get(&question.digest())?;
         (now < until).then_some(verdict)
     }
 
     /// Keeps an answer, where answers are kept.
     pub fn keep(&self, question: &Question, verdict: &Verdict, now: Moment) {
         if let Some(kept) = &self.kept {
-            kept.answers.insert(question.digest(), (now.after(kept.lifetime), verdict.clone()));
+            let answers = kept.answers.get_or_init(|| Arc::new(Cache::new(KEPT_MAX)));
+            answers.insert(question.digest(), (now.after(kept.lifetime), verdict.clone()));
+        }
+    }
+
+    /// Goes on with the answers that an earlier one of the same service keeps, where they are of
+    /// the same kind. Call it before the first question.
+    pub fn adopt(&self, earlier: &Self) {
+        if let (Some(kept), Some(before)) = (&self.kept, &earlier.kept)
+            && kept.lifetime == before.lifetime
+            && self.target == earlier.target
+            && let Some(answers) = before.answers.get()
+        {
+            // What several routes share is adopted once.
+            let _ = kept.answers.set(Arc::clone(answers));
         }
     }
 }
@@ -308,6 +325,14 @@ mod tests {
         assert_eq!(point.kept(&asked, almost), Some(Verdict::Allow));
         assert_eq!(point.kept(&asked, now.after(second)), None);
         assert_eq!(point.kept(&question("/b"), now), None);
+        let again = |path, lifetime| {
+            let again = DecisionPoint::new(1, path, second, Some(lifetime));
+            again.adopt(&point);
+            again.kept(&asked, almost)
+        };
+        assert_eq!(again(target.clone(), second), Some(Verdict::Allow));
+        assert_eq!(again(PathAndQuery::from_static("/e"), second), None, "it may say otherwise");
+        assert_eq!(again(target.clone(), second * 2), None, "they were given less time");
         let forgetful = DecisionPoint::new(0, target, second, None);
         forgetful.keep(&asked, &Verdict::Allow, now);
         assert_eq!(forgetful.kept(&asked, now), None);

@@ -167,8 +167,8 @@ impl<'a> Parser<'a> {
         };
         self.at = start + text.len() + 2;
         if field == Field::Scheme && !Scheme::ALL.iter().any(|scheme| scheme.as_str() == text) {
-            let reason = "a scheme is `'session'`, `'jwt'` or `'api_key'`";
-            return Err(self.fault(start, reason));
+            let known = Scheme::ALL.map(|scheme| format!("`'{}'`", scheme.as_str())).join(", ");
+            return Err(self.fault(start, &format!("a scheme is one of {known}")));
         }
         if IdentityText::parse(text).is_err() {
             let reason =

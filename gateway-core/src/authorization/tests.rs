@@ -117,7 +117,11 @@ fn a_rule_that_cannot_be_read_is_pointed_at_with_what_to_write() {
     refused("(role == 'a'", "here `)`, `and` or `or` is due", "(role == 'a'");
     refused("role == 'a' && tier == 'b'", "here `and`, `or` or the end is due", "role == 'a' ");
     refused("'a' in role", "here `roles` is due; only they are a list", "'a' in ");
-    refused("scheme == 'key'", "`'session'`, `'jwt'` or `'api_key'`", "scheme == ");
+    refused(
+        "scheme == 'key'",
+        "`'session'`, `'jwt'`, `'api_key'`, `'client_certificate'`",
+        "scheme == ",
+    );
     refused("tenant == 'a b'", "1 to 255 visible ASCII characters", "tenant == ");
     refused("tier == 'a'\nor é == 'b'", "user_id, role, roles, tenant, tier, scheme", "or ");
     let deep = format!("{}role == 'a'", "not ".repeat(17));

@@ -8,6 +8,7 @@ use shared_config::units::Duration;
 use super::worst_case;
 use crate::aggregation::plan::explain;
 use crate::guard::path;
+use crate::principal::Scheme;
 use crate::site::{Action, Route, Site};
 
 /// The text for people; the error is a reason for them.
@@ -23,10 +24,7 @@ pub(super) fn explain(site: &Site, method: &str, target: &str) -> Result<String,
 }
 
 fn write(site: &Site, route: &Route, out: &mut String) -> std::fmt::Result {
-    let scheme = match route.scheme {
-        Some(scheme) => format!("{scheme:?}").to_ascii_lowercase(),
-        None => "public".to_owned(),
-    };
+    let scheme = route.scheme.map_or("public", Scheme::as_str);
     writeln!(out, "route {}, {scheme}, {} in all", route.name, Duration::of(route.deadline))?;
     for requirement in &route.gate.require {
         writeln!(out, "requires {requirement}")?;

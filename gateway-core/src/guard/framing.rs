@@ -129,8 +129,9 @@ fn check_host(head: &Parts) -> Result<(), FramingRefused> {
     }
     match (host, head.uri.authority()) {
         (Some(None), _) => Err(FramingRefused::HostInvalid),
-        // Only HTTP/1.0 knows no `Host`; HTTP/2 says it in `:authority`, which is the target's.
+        // HTTP/2 says it in `:authority`, which is the target's; only HTTP/1.0 knows no `Host`.
         (None, None) if head.version > Version::HTTP_10 => Err(FramingRefused::HostInvalid),
+        (None, Some(_)) if head.version == Version::HTTP_11 => Err(FramingRefused::HostInvalid),
         (Some(Some(host)), Some(target)) if host != *target => Err(FramingRefused::HostMismatch),
         (_, Some(target)) if target.as_str().contains('@') => Err(FramingRefused::HostInvalid),
         _ => Ok(()),
@@ -192,6 +193,7 @@ mod tests {
             check(GET, &[("host", host)], invalid);
         }
         check(GET, &[HOST, HOST], invalid);
+        check(("GET", "http://api.example.com/links"), &[], invalid);
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl HeadReader {
     /// Whether anything but an empty line has been seen.
     #[must_use]
     pub const fn has_begun(&self) -> bool {
-        self.searched > 0
+        self.has_request_line || self.searched > self.read
     }
 
     /// A line that has not ended may be too long already, or clearly no HTTP.

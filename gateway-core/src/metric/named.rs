@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 
 /// A family that knows its labels, so that some can be removed. Without that, every name that a
-/// configuration has ever had would be shown for as long as the process lives.
-#[derive(Debug)]
+/// configuration has ever had would be shown for as long as the process lives. Clones are the same
+/// family.
+#[derive(Debug, Clone)]
 pub struct Named<S, M, C = fn() -> M> {
     family: Family<S, M, C>,
-    made: Mutex<HashSet<S>>,
+    made: Arc<Mutex<HashSet<S>>>,
 }
 
 impl<S: Clone + Hash + Eq, M: Default> Default for Named<S, M> {
@@ -23,7 +24,7 @@ impl<S: Clone + Hash + Eq, M: Default> Default for Named<S, M> {
 impl<S: Clone + Hash + Eq, M> Named<S, M> {
     /// A family whose metrics are made so.
     pub(super) fn of(make: fn() -> M) -> Self {
-        Self { family: Family::new_with_constructor(make), made: Mutex::default() }
+        Self { family: Family::new_with_constructor(make), made: Arc::default() }
     }
 }
 
@@ -45,7 +46,7 @@ impl<S: Clone + Hash + Eq, M: Clone, C: MetricConstructor<M> + Clone> Named<S, M
     }
 
     /// Removes what `is_kept` is false of. Who has kept such a metric counts for nobody.
-    pub fn retain(&self, is_kept: impl Fn(&S) -> bool) {
+    pub fn retain(&self, mut is_kept: impl FnMut(&S) -> bool) {
         self.made().retain(|labels| {
             let is_kept = is_kept(labels);
             if !is_kept {

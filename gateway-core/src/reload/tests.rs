@@ -158,6 +158,44 @@ fn what_a_service_s_load_has_taught_goes_on() {
 }
 
 #[test]
+fn what_a_service_has_decided_goes_on_unless_the_service_is_another() {
+    use http::{Method, StatusCode};
+
+    use crate::authorization::decision::{Asked, Question, Verdict};
+
+    let decide = "decide = { call = \"POST b:/decide\", cache = \"1h\" }";
+    let platform = PLATFORM.replace("service = \"a\"", &format!("service = \"a\"\n{decide}"));
+    let sample = Sample::start();
+    let question = Question::of(&Asked {
+        principal: None,
+        method: &Method::GET,
+        path: "/a",
+        route: "a",
+        names: &[],
+        params: &[],
+    });
+    let now = crate::clock::Moment::from_micros(0);
+    let point = |sample: &Sample| {
+        let site = sample.site();
+        site.routes.iter().find_map(|route| route.gate.decide.clone()).expect("somebody decides")
+    };
+    let verdict = Verdict::parse(StatusCode::OK, b"{\"allow\":true}").expect("an answer");
+    for (changed, is_kept) in [
+        (platform.replace(":1", ":3"), true),
+        (format!("[services.a0]\nurl = \"http://127.0.0.1:4\"\n{platform}"), true),
+        (platform.replace(":2", ":3"), false),
+        (platform.replace("/decide", "/other"), false),
+    ] {
+        sample.reload(PLATFORM, GATEWAY).expect("without one");
+        sample.reload(&platform, GATEWAY).expect("with one");
+        point(&sample).keep(&question, &verdict, now);
+        sample.reload(&changed, GATEWAY).expect("good");
+        assert_eq!(point(&sample).kept(&question, now).is_some(), is_kept, "{changed}");
+    }
+    sample.running.stop().expect("stopped");
+}
+
+#[test]
 fn an_issuer_s_keys_go_on_when_something_else_about_it_has_changed() {
     let sample = Sample::start();
     // Its keys were never loaded: a new source would be refused.

@@ -104,10 +104,10 @@ fn note(targets: &Targets, target: &Target, has_passed: bool, rules: &HealthRule
 
 #[cfg(test)]
 mod tests {
-    use prometheus_client::metrics::family::Family;
     use tokio::time::Instant;
 
     use super::*;
+    use crate::metric::Named;
     use crate::upstream::targets::TargetsSettings;
     use crate::upstream::testing::{Service, settings, wired};
 
@@ -122,7 +122,7 @@ mod tests {
         };
         let rules = TargetsSettings { health: Some(health), ..TargetsSettings::default() };
         let target = Target::parse("links", "http://links:8080", settings()).expect("a target");
-        let targets = Targets::new(&"links".into(), rules, vec![(target, 1)], &Family::default());
+        let targets = Targets::new(&"links".into(), rules, vec![(target, 1)], &Named::default());
         let (client, service) = wired();
         (targets, Arc::new(client), service)
     }

@@ -5,7 +5,7 @@
 //!
 //! It speaks as RFC 9112 has clients speak, and believes less than that allows: an answer whose
 //! end could be read in two ways (a length beside a transfer coding, two lengths) is refused, and
-//! what comes after an answer's end is never taken for the next one.
+//! a connection on which more came than the answer carries no further request.
 //!
 //! Invariants
 //! - No task stands behind a connection: whoever waits for it moves its bytes.
@@ -58,6 +58,8 @@ pub(super) struct Connection<S> {
     read_size: usize,
     /// To be written.
     unwritten: BytesMut,
+    /// Whether the stream may hold back what was written.
+    is_unflushed: bool,
     /// What is left of the request's body.
     upload: Option<Upload>,
     /// How far the end of the answer's head has been looked for.
@@ -80,6 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             unread: BytesMut::new(),
             read_size: READ_SIZE_MIN,
             unwritten: BytesMut::new(),
+            is_unflushed: false,
             upload: None,
             searched: 0,
             interim_answers: 0,
@@ -165,16 +168,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(Ok(())) | Poll::Pending => None,
         };
         loop {
-            match head::read(&mut self.unread, &mut self.searched, is_head)? {
+            let size_max = self.head_size_max;
+            match head::read(&mut self.unread, &mut self.searched, size_max, is_head)? {
                 Some(head) if self.switches(&head) => return Poll::Ready(Ok(self.answered(head))),
                 Some(head) if head.response.status().is_informational() => {
                     self.pass_over(&head)?;
                     continue;
                 }
                 Some(head) => return Poll::Ready(Ok(self.answered(head))),
-                None if self.unread.len() >= self.head_size_max => {
-                    return Poll::Ready(Err(Failed::HeadTooLarge(self.head_size_max)));
-                }
                 None => {}
             }
             match ready!(self.poll_read(context)) {
@@ -194,6 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.may_switch
             && head.response.status() == StatusCode::SWITCHING_PROTOCOLS
             && self.unwritten.is_empty()
+            && !self.is_unflushed
             && self.upload.is_none()
     }
 
@@ -220,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A service may close an unused connection just as the gateway sends on it. Only that it has
     /// answered before, and has not begun to now, tells this from a service that fails.
     fn is_reused_and_silent(&self) -> bool {
-        self.has_answered && self.unread.is_empty()
+        self.has_answered && self.interim_answers == 0 && self.unread.is_empty()
     }
 
     /// The next frame of the answer's body; `None` at its end.
@@ -264,6 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && self.decoder.is_done()
             && self.upload.is_none()
             && self.unwritten.is_empty()
+            && !self.is_unflushed
             && self.unread.is_empty()
     }
 
@@ -273,11 +276,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             while !self.unwritten.is_empty() {
                 ready!(self.poll_write(context)).map_err(Failed::Io)?;
             }
-            let Some(upload) = &mut self.upload else { return Poll::Ready(Ok(())) };
-            if !ready!(upload.poll_next(&mut self.unwritten, context)).map_err(Failed::Body)? {
-                self.upload = None;
+            let Some(upload) = &mut self.upload else { return self.poll_flush(context) };
+            match upload.poll_next(&mut self.unwritten, context) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => self.upload = None,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Failed::Body(error))),
+                Poll::Pending => {
+                    // What there is goes out before the rest is waited for.
+                    ready!(self.poll_flush(context))?;
+                    return Poll::Pending;
+                }
             }
         }
+    }
+
+    /// Streams that are encrypted take what does not fit into the socket, and keep it.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        if self.is_unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(context)).map_err(Failed::Io)?;
+            self.is_unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -285,6 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             written => self.unwritten.advance(written),
         }
+        self.is_unflushed = true;
         if self.unwritten.is_empty() && self.unwritten.capacity() > WRITE_SIZE_KEPT {
             self.unwritten = BytesMut::new();
         }

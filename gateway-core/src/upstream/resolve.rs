@@ -90,6 +90,9 @@ fn usable(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     if let Some(is_v4) = found.first().map(SocketAddr::is_ipv4) {
         found.retain(|address| address.is_ipv4() == is_v4);
     }
+    // Resolvers turn their answers round; the same ones are to be left out each time.
+    found.sort_unstable();
+    found.dedup();
     found.truncate(ADDRESSES_MAX);
     found
 }
@@ -98,10 +101,9 @@ fn usable(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use prometheus_client::metrics::family::Family;
-
     use super::*;
     use crate::clock::{Clock, Timestamp};
+    use crate::metric::Named;
     use crate::upstream::target::Target;
     use crate::upstream::targets::TargetsSettings;
     use crate::upstream::testing::settings;
@@ -137,7 +139,7 @@ mod tests {
             &"links".into(),
             rules,
             vec![(target.expect("one"), 1)],
-            &Family::default(),
+            &Named::default(),
         );
         // Each with what is known after it; the last word of the script is the first look-up.
         let rounds = [
@@ -171,6 +173,8 @@ mod tests {
         let many = (0..100).map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
         let v6 = SocketAddr::from(([0; 16], 1));
         assert_eq!(usable(many.clone().chain([v6]).collect()).len(), ADDRESSES_MAX);
+        let turned = many.clone().skip(50).chain(many.clone().take(50)).collect();
+        assert_eq!(usable(turned), usable(many.clone().collect()), "whichever comes first");
         assert_eq!(usable([v6].into_iter().chain(many).collect()), [v6]);
     }
 }

@@ -23,14 +23,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 
 use self::endpoints::{Endpoints, Written};
 use self::picked::Passes;
 pub use self::picked::Picked;
 pub use self::state::TargetState;
 use crate::clock::{Clock, Moment};
-use crate::metric::{Label, TargetEvent};
+use crate::metric::{Label, Named, TargetEvent};
 use crate::upstream::balance::Balance;
 use crate::upstream::dice::Dice;
 use crate::upstream::failed::CallFailed;
@@ -73,7 +72,7 @@ pub struct Targets {
     /// Held while an endpoint may be ejected, so that two cores do not eject the last two.
     ejecting: Mutex<()>,
     dice: Dice,
-    events: Family<TargetEvent, Counter>,
+    events: Named<TargetEvent, Counter>,
 }
 
 impl Targets {
@@ -83,7 +82,7 @@ impl Targets {
         name: &Arc<str>,
         settings: TargetsSettings,
         targets: Vec<(Target, u32)>,
-        events: &Family<TargetEvent, Counter>,
+        events: &Named<TargetEvent, Counter>,
     ) -> Arc<Self> {
         let authorities = targets.iter().map(|(target, _)| target.authority().into()).collect();
         let written: Vec<_> =
@@ -105,7 +104,7 @@ impl Targets {
     #[must_use]
     pub fn one(target: Target) -> Arc<Self> {
         let name = Arc::clone(target.name());
-        Self::new(&name, TargetsSettings::default(), vec![(target, 1)], &Family::default())
+        Self::new(&name, TargetsSettings::default(), vec![(target, 1)], &Named::default())
     }
 
     /// Goes on with what an earlier set of the same service knows: what is written as it was keeps
@@ -128,6 +127,7 @@ impl Targets {
             let endpoints = self.endpoints.load();
             endpoints.iter().for_each(|target| target.condition().health.forget());
         }
+        self.forget_events_of_others();
     }
 
     /// The target for the next call. Say what the call came to with [`Picked::report`].
@@ -259,6 +259,8 @@ impl Targets {
         }
         target.addresses = addresses;
         self.rebuild(&written, &self.endpoints.load());
+        drop(written);
+        self.forget_events_of_others();
         true
     }
 
@@ -278,7 +280,17 @@ impl Targets {
             target: Label(target.label().into()),
             event,
         };
-        self.events.get_or_create(&labels).inc();
+        self.events.get_or_create_owned(&labels).inc();
+    }
+
+    /// Removes what is counted of endpoints that this service has no more: where addresses come and
+    /// go, the page would grow for ever.
+    fn forget_events_of_others(&self) {
+        let known: Vec<String> =
+            self.endpoints.load().iter().map(|target| target.label()).collect();
+        self.events.retain(|TargetEvent { service, target, .. }| {
+            *service.0 != *self.name || known.iter().any(|known| **known == *target.0)
+        });
     }
 }
 

@@ -45,10 +45,12 @@ const fn decision_deadline() -> Duration {
 #[serde(deny_unknown_fields)]
 pub struct BodySchema {
     /// A file that holds a JSON Schema, beside the configuration.
+    #[schemars(extend("x-json-file" = true))]
     pub file: Option<String>,
     /// The JSON Schema itself.
     pub schema: Option<BTreeMap<String, Value>>,
     /// A file that holds an OpenAPI document in JSON, beside the configuration.
+    #[schemars(extend("x-json-file" = true))]
     pub openapi: Option<String>,
     /// The operation of that document, by its `operationId`.
     pub operation: Option<String>,

@@ -260,6 +260,7 @@ fn a_request_is_for_one_host() {
         ("another port in the target", target("http://a:81/a"), "400", &[]),
         ("a user in the target", target("http://evil@a/a"), "400", &[]),
         ("none in the target", target("http:///a"), "400 close", &[]),
+        ("one in the target alone", "GET http://a/a HTTP/1.1~~".into(), "400", &[]),
         ("the server as a whole", "OPTIONS * HTTP/1.1~Host: a~~".into(), "400", &[]),
     ]);
 }

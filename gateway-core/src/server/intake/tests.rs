@@ -55,6 +55,10 @@ fn nothing_of_a_head_passes_before_it_is_whole() {
     let (_, intake) = pass(GET.as_bytes(), 5, 100);
     assert!(!intake.is_inside_message());
     assert_eq!(intake.into_held().capacity(), 0, "an idle connection keeps nothing");
+    for (line, has_begun) in [("\r\n", false), ("\r\nG", true), ("G", true)] {
+        let (_, intake) = pass(format!("{WITH_LENGTH}{line}").as_bytes(), 100, 100);
+        assert_eq!(intake.is_inside_head(), has_begun, "{line:?}: only a forgiven line is none");
+    }
 }
 
 #[test]

@@ -23,17 +23,23 @@ pub(super) struct Head {
     pub(super) is_persistent: bool,
 }
 
-/// The head, once all of it is there. `searched` is how far its end has been looked for.
+/// The head, once all of it is there. `searched` is how far its end has been looked for. Whatever
+/// pieces it comes in, it may have `size_max` bytes.
 pub(super) fn read(
     unread: &mut BytesMut,
     searched: &mut usize,
+    size_max: usize,
     is_head: bool,
 ) -> Result<Option<Head>, Failed> {
     let begins = unread.get(..PREFIX.len()).unwrap_or(unread);
     if !PREFIX.starts_with(begins) {
         return Err(Failed::Malformed("its first bytes"));
     }
-    let Some(length) = end(unread, searched) else { return Ok(None) };
+    let length = end(unread, searched);
+    if length.unwrap_or(unread.len()) > size_max {
+        return Err(Failed::HeadTooLarge(size_max));
+    }
+    let Some(length) = length else { return Ok(None) };
     // Copied: the buffer stays with the connection, and the values share one allocation.
     let bytes = Bytes::copy_from_slice(unread.get(..length).unwrap_or_default());
     let head = parse(&bytes, is_head)?;

@@ -160,6 +160,11 @@ async fn an_answer_ends_where_its_head_says_or_is_refused() {
     let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(17);
     let expected = "failed: the answer is not HTTP/1.1: too many interim answers";
     assert_eq!(outcome(&interim).await, expected);
+    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: {:x<8192}\r\n\r\n", "");
+    for piece in [usize::MAX, 100] {
+        let expected = "failed: the head of the answer is longer than 8192 bytes";
+        assert_eq!(outcome_in(long.as_bytes(), "GET", piece).await, expected, "in {piece}");
+    }
     let head = outcome_in(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", 1).await;
     assert_eq!(head, "200 again");
 }
@@ -321,6 +326,92 @@ async fn an_answer_may_come_before_the_request_has_been_sent() {
         there
     };
     assert_eq!(tokio::join!(call, service).0, "413 no", "and the connection is not used again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reused_connection_that_dies_after_an_interim_answer_has_begun_to_answer() {
+    let (here, mut there) = duplex(1_024);
+    let mut connection = Connection::new(here, 8_192);
+    let service = async {
+        there.read_u8().await.expect("a request");
+        there.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.expect("sent");
+        // The rest of that one, and the first byte of the next.
+        there.read_exact(&mut [0; 40]).await.expect("another request");
+        there.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").await.expect("sent");
+        there.shutdown().await.expect("sent");
+        there
+    };
+    let calls = async {
+        connection.send(request("GET", Body::empty())).await.expect("an answer");
+        connection.send(request("GET", Body::empty())).await.expect_err("no answer").failed
+    };
+    let failed = tokio::join!(calls, service).0;
+    assert!(matches!(failed, Failed::Ended), "{failed}: nobody may send it again");
+}
+
+/// A stream that holds back what is written until it is flushed, as an encrypted one may.
+#[derive(Debug)]
+struct Holding {
+    io: DuplexStream,
+    held: BytesMut,
+}
+
+impl AsyncRead for Holding {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Holding {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().held.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while !this.held.is_empty() {
+            let written = ready!(Pin::new(&mut this.io).poll_write(context, &this.held))?;
+            this.held.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stream_holds_back_is_flushed_before_anything_is_waited_for() {
+    let (io, mut there) = duplex(64);
+    let mut connection = Connection::new(Holding { io, held: BytesMut::new() }, 8_192);
+    let (feed, pieces) = futures::channel::mpsc::unbounded::<Result<Frame<Bytes>, BodyError>>();
+    let call = async {
+        let upload = request("POST", Body::boxed(StreamBody::new(pieces)));
+        connection.send(upload).await.expect("an answer");
+        connection.is_ready()
+    };
+    let service = async {
+        let mut sent = [0; 69];
+        there.read_exact(&mut sent).await.expect("the head, before there is a body");
+        assert!(sent.ends_with(b"chunked\r\n\r\n"), "{}", String::from_utf8_lossy(&sent));
+        feed.unbounded_send(Ok(Frame::data("half".into()))).expect("a reader");
+        there.read_exact(&mut [0; 9]).await.expect("a chunk, before there is another");
+        drop(feed);
+        there.read_exact(&mut [0; 5]).await.expect("the end");
+        there.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("a gateway");
+    };
+    let both = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(call, service) });
+    assert!(both.await.expect("nothing is held back").0, "and it may be used again");
 }
 
 #[tokio::test(start_paused = true)]

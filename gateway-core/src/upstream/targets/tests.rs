@@ -45,7 +45,7 @@ fn target(url: &str, change: impl Fn(&mut TargetSettings)) -> Target {
 }
 
 fn set_of(settings: TargetsSettings, targets: Vec<(Target, u32)>) -> Arc<Targets> {
-    Targets::new(&"links".into(), settings, targets, &Family::default())
+    Targets::new(&"links".into(), settings, targets, &Named::default())
 }
 
 /// `count` targets on ports from 1 on, in turn.
@@ -318,6 +318,16 @@ fn labels(targets: &Targets, clock: &Clock) -> Vec<String> {
     targets.states(clock.now()).into_iter().map(|state| state.target).collect()
 }
 
+/// The targets of which events are counted.
+fn counted(targets: &Targets) -> Vec<String> {
+    let mut found = Vec::new();
+    targets.events.retain(|labels| {
+        found.push(labels.target.0.to_string());
+        true
+    });
+    found
+}
+
 #[test]
 fn the_addresses_of_a_name_join_and_leave_and_those_that_stay_go_on() {
     let clock = clock();
@@ -327,10 +337,12 @@ fn the_addresses_of_a_name_join_and_leave_and_those_that_stay_go_on() {
     assert!(targets.set_addresses(0, addresses(&["10.0.0.2:80", "10.0.0.1:80"])));
     assert_eq!(labels(&targets, &clock), ["10.0.0.1:80", "10.0.0.2:80"]);
     let stays = targets.endpoints()[1].clone();
+    targets.endpoints().iter().for_each(|target| targets.count(target, "ejected"));
     assert!(!targets.set_addresses(0, addresses(&["10.0.0.1:80", "10.0.0.2:80"])), "as before");
     assert!(targets.set_addresses(0, addresses(&["10.0.0.3:80", "10.0.0.2:80"])));
     assert_eq!(labels(&targets, &clock), ["10.0.0.2:80", "10.0.0.3:80"]);
     assert!(Arc::ptr_eq(&stays, &targets.endpoints()[0]));
+    assert_eq!(counted(&targets), ["10.0.0.2:80"], "who comes and goes does not fill the page");
     assert_eq!(before.host(), "links", "a call that is under way goes on");
     before.report(&answer(200));
     assert_eq!(stays.authority(), "links", "it is sent the name");

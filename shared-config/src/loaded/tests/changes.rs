@@ -61,6 +61,24 @@ fn each_key_that_differs_is_named_and_no_value_is() {
 }
 
 #[test]
+fn a_schema_in_a_file_of_its_own_is_another_when_its_file_says_something_else() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let path = directory.path();
+    let route = format!("{PLATFORM}body_schema = {{ file = \"schema.json\" }}\n");
+    write(path, "platform.toml", &route.replace("{ env = \"KEY\" }", "{ file = \"key\" }"));
+    write(path, "key", "0123456789abcdef0123456789abcdef");
+    write(path, "gw.toml", "");
+    write(path, "schema.json", "{}");
+    let mut watched = Watched::new(&sources(path, ""), &[]);
+    let before = (watched.look(), load(&sources(path, ""), &[]).expect("good"));
+    assert_eq!(watched.look(), before.0);
+    write(path, "schema.json", r#"{"type":"object"}"#);
+    assert_ne!(watched.look(), before.0);
+    let changes = before.1.changes_to(&load(&sources(path, ""), &[]).expect("good"));
+    assert_eq!(changes.to_string(), "routes.a.body_schema.file");
+}
+
+#[test]
 fn files_are_compared_by_what_they_say_secrets_included() {
     let directory = tempfile::tempdir().expect("a folder");
     let path = directory.path();
