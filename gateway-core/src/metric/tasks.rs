@@ -48,8 +48,8 @@ impl Tasks {
 
 #[cfg(test)]
 mod tests {
-    use tokio::runtime::Builder;
     use crate::metric::Metrics;
+    use tokio::runtime::Builder;
 
     #[test]
     fn the_tasks_of_all_runtimes_of_a_kind_are_counted_when_the_page_is_read() {
