@@ -6,6 +6,7 @@
 //! Not here: the page that shows them (`admin`).
 
 mod named;
+mod tasks;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::named::Named;
+pub use self::tasks::{RuntimeKind, Tasks};
 
 /// Upper bounds in seconds: dense from 0.1 to 5 ms, where a gateway's own time lies.
 const SECONDS: [f64; 20] = [
@@ -259,6 +261,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// `gateway_open_streams`: answers of events and WebSockets.
     pub streams: Gauge,
+    /// `gateway_tasks`: set when the page is read.
+    pub tasks: Tasks,
     /// `gateway_tls_handshakes_total`
     pub handshakes: Family<Handshake, Counter>,
     /// `gateway_handshake_failures_total`: of the PROXY protocol and of TLS.
@@ -306,6 +310,7 @@ impl Metrics {
             panics: Counter::default(),
             connections: Gauge::default(),
             streams: Gauge::default(),
+            tasks: Tasks::default(),
             handshakes: Family::default(),
             handshake_failures: Family::default(),
             certificate_ends: Family::default(),
@@ -367,6 +372,8 @@ impl Metrics {
         registry.register("gateway_open_streams", help, self.streams.clone());
         let help = "Client connections that the gateway ended for what the client did";
         registry.register("gateway_connections_ended", help, self.connection_ends.clone());
+        let help = "Tasks on the runtimes of the cores and of everything beside them";
+        registry.register("gateway_tasks", help, self.tasks.family());
         self.register_handshakes();
         self.register_resilience();
     }
@@ -427,6 +434,7 @@ impl Metrics {
     /// The page that Prometheus reads, in the OpenMetrics text format.
     #[must_use]
     pub fn render(&self) -> String {
+        self.tasks.set();
         let mut page = String::new();
         match prometheus_client::encoding::text::encode(&mut page, &self.registry) {
             Ok(()) => page,

@@ -63,7 +63,7 @@ use tokio::sync::watch;
 
 use crate::body::BodyError;
 use crate::guard::head::HeadLimits;
-use crate::metric::{ConnectionEnd, Metrics};
+use crate::metric::{ConnectionEnd, Metrics, Tasks};
 use crate::permit::Permits;
 
 pub use self::entrance::Entrance;
@@ -133,6 +133,7 @@ struct Shared {
     connections: Arc<Permits>,
     open: Gauge,
     ends: Family<ConnectionEnd, Counter>,
+    tasks: Tasks,
     /// True once nobody shall be waited for any longer.
     hurries: watch::Receiver<bool>,
 }
@@ -182,6 +183,7 @@ impl Server {
             settings: Arc::new(settings),
             open: metrics.connections.clone(),
             ends: metrics.connection_ends.clone(),
+            tasks: metrics.tasks.clone(),
         };
         Ok(Self { listeners, address, shared, hurry })
     }

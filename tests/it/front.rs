@@ -5,7 +5,7 @@
 
 mod client;
 mod frames;
-mod fuzz;
+pub(crate) mod fuzz;
 mod http1;
 mod http2;
 mod origin;

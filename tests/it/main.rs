@@ -7,6 +7,7 @@ mod aggregation;
 mod answers;
 mod article;
 mod browser;
+mod chaos;
 mod command;
 mod demo;
 mod edge;

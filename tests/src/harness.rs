@@ -24,7 +24,7 @@ use gateway_core::clock::Clock;
 use serde_json::{Value, json};
 
 pub use self::builder::Builder;
-pub use self::client::{JsonBody, Request, field, json_of, part_status};
+pub use self::client::{JsonBody, Request, client, field, json_of, part_status};
 pub use self::collector::{Collector, ReceivedSpan, Refusal as CollectorRefusal};
 pub use self::gateway::GatewayUnderTest;
 pub use self::load::Load;
@@ -177,6 +177,11 @@ impl Harness {
         self.service(service).expect("the service runs in this test")
     }
 
+    fn running_mut(&mut self, service: Service) -> &mut Running {
+        let running = self.services.iter_mut().find(|(known, _)| *known == service);
+        running.map(|(_, running)| running).expect("the service runs in this test")
+    }
+
     /// Where a service listens.
     #[must_use]
     pub fn service_url(&self, service: Service) -> String {
@@ -239,6 +244,43 @@ impl Harness {
     /// Ends a service: from now on nothing listens where it did.
     pub fn stop(&mut self, service: Service) {
         self.services.retain(|(known, _)| *known != service);
+    }
+
+    /// Kills a service: it hangs up on everybody, and nothing listens where it did until
+    /// [`Harness::come_back`].
+    pub async fn kill(&mut self, service: Service) {
+        self.running_mut(service).kill().await;
+    }
+
+    /// Has a service that was killed listen again where it did, with all that it knew.
+    pub async fn come_back(&mut self, service: Service) {
+        let running = self.running_mut(service);
+        // A connection of some other program's may have the port for a moment.
+        let listening = async {
+            while running.come_back().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, listening).await.expect("its port");
+    }
+
+    /// Whether a service answers nothing for now, and lets everybody wait.
+    pub fn pause(&self, service: Service, is_paused: bool) {
+        self.running(service).pause(is_paused);
+    }
+
+    /// Connections that a service has now.
+    #[must_use]
+    pub fn connections(&self, service: Service) -> usize {
+        self.running(service).connections()
+    }
+
+    /// Hangs up: whatever connections the harness's own clients keep end.
+    pub fn hang_up(&mut self) {
+        self.client = client();
+        for gateway in [&mut self.web, &mut self.mobile, &mut self.partner] {
+            gateway.hang_up();
+        }
     }
 
     /// Makes a service's next requests fail; JSON of a [`Fault`].

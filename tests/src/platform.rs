@@ -110,7 +110,8 @@ pub struct Running {
     address: SocketAddr,
     front: Arc<Front>,
     issuer: Option<Arc<user::Issuer>>,
-    _tasks: JoinSet<()>,
+    router: Router,
+    tasks: JoinSet<()>,
 }
 
 /// Starts a service on 127.0.0.1; port 0 takes a free one.
@@ -152,20 +153,22 @@ pub async fn start_as(
     let verifier = Verifier::new(name, settings.keys.clone());
     let front = Arc::new(Front::new(service, verifier, &settings));
     let mut tasks = JoinSet::new();
-    tasks.spawn(accept(listener, Arc::clone(&front), router));
-    Ok(Running { address, front, issuer, _tasks: tasks })
+    tasks.spawn(accept(listener, Arc::clone(&front), router.clone()));
+    Ok(Running { address, front, issuer, router, tasks })
 }
 
 async fn accept(listener: TcpListener, front: Arc<Front>, router: Router) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
+        let counted = front.connect();
         let (front, router) = (Arc::clone(&front), router.clone());
         let serve = hyper::service::service_fn(move |request| {
             let (front, router) = (Arc::clone(&front), router.clone());
             async move { front.serve(router, request).await }
         });
         connections.spawn(async move {
+            let _counted = counted;
             let _ = stream.set_nodelay(true);
             let connection = hyper::server::conn::http1::Builder::new();
             // A fault ends it with an error: the connection breaks without an answer.
@@ -220,6 +223,35 @@ impl Running {
     /// Requests are answered as usual again.
     pub fn heal(&self) {
         self.front.heal();
+    }
+
+    /// It dies: whoever is connected is hung up on, and nothing listens any more.
+    pub async fn kill(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// It lives again, where it was and with what it knew; nothing changes when it did not die.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else has its port.
+    pub async fn come_back(&mut self) -> std::io::Result<()> {
+        if self.tasks.is_empty() {
+            let listener = TcpListener::bind(self.address).await?;
+            self.tasks.spawn(accept(listener, Arc::clone(&self.front), self.router.clone()));
+        }
+        Ok(())
+    }
+
+    /// Whether it answers nothing for now, and lets everybody wait.
+    pub fn pause(&self, is_paused: bool) {
+        self.front.pause(is_paused);
+    }
+
+    /// Connections that it has now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.front.connections()
     }
 
     /// New tokens get a new key; the old one stays published.

@@ -161,6 +161,7 @@ pub fn start(
     let Bound { server, redirect, tls } =
         listeners.bind(platform.server.listen, &settings(platform), &clock, &metrics)?;
     let background = server::background::build().map_err(NotStarted::Runtime)?;
+    metrics.tasks.count("background", background.metrics());
     let listener = bind_admin(&background, platform.admin.listen)?;
     let admin = listener.local_addr().unwrap_or(platform.admin.listen);
     let key_sources = key_sources(&background, &compiled.issuers, &clock)?;

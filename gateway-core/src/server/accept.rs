@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -42,6 +42,7 @@ impl Life {
             Err(error) => return not_started(&started, error),
         };
         runtime.block_on(async {
+            shared.tasks.count("core", Handle::current().metrics());
             let listener = match TcpListener::from_std(listener) {
                 Ok(listener) => listener,
                 Err(error) => return not_started(&started, error),

@@ -58,7 +58,7 @@ const PIECES: [&str; 30] = [
     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 ];
 
-fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {
+pub(crate) fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {
     let said = std::env::var(name).ok();
     said.map_or(default, |said| said.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }

@@ -18,7 +18,9 @@ impl JsonBody for Request {
     }
 }
 
-pub(super) fn client() -> reqwest::Client {
+/// A client without cookies, proxies or redirects.
+#[must_use]
+pub fn client() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

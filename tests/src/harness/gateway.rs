@@ -125,6 +125,11 @@ impl GatewayUnderTest {
         running.as_ref().and_then(Running::redirect).expect("a plain listener")
     }
 
+    /// Its client forgets its connections.
+    pub(super) fn hang_up(&mut self) {
+        self.client = client();
+    }
+
     /// A request.
     pub fn request(&self, method: &str, path: &str) -> Request {
         let method = method.parse().expect("a method");

@@ -2,6 +2,7 @@
 //! came through a gateway.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -59,7 +60,18 @@ pub(super) struct Front {
     faults: Mutex<Vec<Fault>>,
     calls: watch::Sender<usize>,
     is_released: watch::Sender<bool>,
+    is_paused: watch::Sender<bool>,
+    connections: Arc<AtomicUsize>,
     tally: Arc<Tally>,
+}
+
+/// A connection that is counted.
+pub(super) struct Connection(Arc<AtomicUsize>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A fault that breaks the connection.
@@ -80,6 +92,8 @@ impl Front {
             faults: Mutex::default(),
             calls: watch::Sender::new(0),
             is_released: watch::Sender::new(false),
+            is_paused: watch::Sender::new(false),
+            connections: Arc::default(),
             tally: Tally::new(),
         }
     }
@@ -122,6 +136,22 @@ impl Front {
         self.is_released.send_replace(true);
     }
 
+    /// Nobody is answered while it is paused.
+    pub(super) fn pause(&self, is_paused: bool) {
+        self.is_paused.send_replace(is_paused);
+    }
+
+    /// Connections there are now.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// One more connection, until it is dropped.
+    pub(super) fn connect(&self) -> Connection {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Connection(Arc::clone(&self.connections))
+    }
+
     pub(super) async fn serve(
         &self,
         router: Router,
@@ -131,6 +161,7 @@ impl Front {
         let has_body = request.method() != Method::HEAD;
         self.note(&seen);
         let call = self.tally.begin();
+        let _ = self.is_paused.subscribe().wait_for(|is_paused| !is_paused).await;
         let answered = self.answer(router, request, &seen).await;
         let Ok((mut response, user_id)) = answered else {
             call.end();
