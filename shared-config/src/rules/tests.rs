@@ -242,7 +242,8 @@ fn a_service_has_targets_and_a_mesh_leaves_the_rest_to_its_sidecar() {
         "targets = [{ url = \"http://a\" }, { url = \"http://a/v1\" }, { url = \"http://a\" }]",
         &[
             "services.a.targets[1].url: must be http:// or https://, a host and perhaps a port, and \
-             nothing after it",
+             nothing after it; or unix: and \
+               the path of a socket",
             "services.a.targets[2].url: stands here twice; give it a `weight` instead",
         ],
     );
