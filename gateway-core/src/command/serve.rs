@@ -160,10 +160,8 @@ pub fn start(
     let Foundation { clock, metrics, vault, .. } = foundation.clone();
     let Bound { server, redirect, tls } =
         listeners.bind(platform.server.listen, &settings(platform), &clock, &metrics)?;
-    let background = server::background::build().map_err(NotStarted::Runtime)?;
-    metrics.tasks.count("background", background.metrics());
-    let listener = bind_admin(&background, platform.admin.listen)?;
-    let admin = listener.local_addr().unwrap_or(platform.admin.listen);
+    let background = background(&metrics)?;
+    let (listener, admin) = bind_admin(&background, platform.admin.listen)?;
     let key_sources = key_sources(&background, &compiled.issuers, &clock)?;
     let access_log = open_access_log(platform, options.access_log, &server, &metrics)?;
     let (tracer, exporter) = trace(&background, compiled.tracing, &metrics)?.unzip();
@@ -232,13 +230,23 @@ fn watch_files(
     }
 }
 
+/// The runtime for everything beside the cores; its tasks are counted.
+fn background(metrics: &Metrics) -> Result<Runtime, NotStarted> {
+    let background = server::background::build().map_err(NotStarted::Runtime)?;
+    metrics.tasks.count("background", background.metrics());
+    Ok(background)
+}
+
+/// The admin listener, and where it is.
 fn bind_admin(
     background: &Runtime,
     address: SocketAddr,
-) -> Result<tokio::net::TcpListener, NotStarted> {
-    background
+) -> Result<(tokio::net::TcpListener, SocketAddr), NotStarted> {
+    let listener = background
         .block_on(admin::bind(address))
-        .map_err(|source| NotStarted::Admin { address, source })
+        .map_err(|source| NotStarted::Admin { address, source })?;
+    let bound = listener.local_addr().unwrap_or(address);
+    Ok((listener, bound))
 }
 
 fn key_sources(

@@ -15,6 +15,7 @@ struct Counts {
     gateway: &'static str,
     active_requests: u64,
     open_connections: u64,
+    open_streams: u64,
     core_tasks: u64,
     background_tasks: u64,
     /// The permits of all targets that are taken.
@@ -75,7 +76,7 @@ impl LeftOver {
     pub(super) fn holds_nothing(&self) -> bool {
         let is_idle = |counts: &Counts| {
             let requests = counts.active_requests + counts.in_flight + counts.pending;
-            requests + counts.open_connections == 0
+            requests + counts.open_connections + counts.open_streams == 0
         };
         let services = Service::ALL.iter().zip(&self.connections_of_services);
         self.gateways.iter().all(is_idle)
@@ -103,6 +104,7 @@ async fn counts(gateway: &GatewayUnderTest, harness: &Harness) -> Counts {
         gateway: gateway.name,
         active_requests: value("http_server_active_requests"),
         open_connections: value("gateway_open_connections"),
+        open_streams: value("gateway_open_streams"),
         core_tasks: value(r#"gateway_tasks{runtime="core"}"#),
         background_tasks: value(r#"gateway_tasks{runtime="background"}"#),
         in_flight: sum("in_flight"),
