@@ -73,7 +73,7 @@ pub(super) async fn pass_through(
 pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
     match outcome {
         Ok(answer) => answer.attempts,
-        Err(CallFailed::Busy(_) | CallFailed::Unavailable(_)) => 0,
+        Err(CallFailed::Busy(_) | CallFailed::Unavailable(_) | CallFailed::Overloaded) => 0,
         Err(_) => 1,
     }
 }
