@@ -76,14 +76,13 @@ impl Workload {
     /// Programs that must be on the machine.
     fn find_programs(self) -> Result<()> {
         process::find("taskset", "apt-get install util-linux")?;
-        process::find("prlimit", "apt-get install util-linux")?;
         match self {
             Self::Pass => nginx::find_nginx().map(drop),
             Self::Aggregate => {
                 nginx::find_nginx()?;
                 nginx::find_lua().and_then(|_| aggregate::fastify::install())
             }
-            Self::Scale => Ok(()),
+            Self::Scale => process::find("prlimit", "apt-get install util-linux").map(drop),
         }
     }
 
@@ -146,14 +145,21 @@ fn pin(workload: Workload) -> Result<()> {
         bail!("the gateway cannot be built; see cargo's words above");
     }
     let program = repository().join("target/release/bench_gateways");
-    let error = Command::new("prlimit")
-        .arg(format!("--nofile={}", scale::FILES_MAX))
-        .args(["taskset", "-c", "1"])
+    let pinned = ["taskset", "-c", "1"];
+    let files = format!("--nofile={}:", scale::FILES);
+    let mut words: Vec<&str> = match workload {
+        Workload::Scale => vec!["prlimit", &files],
+        Workload::Pass | Workload::Aggregate => Vec::new(),
+    };
+    words.extend(pinned);
+    let (first, rest) = words.split_first().context("no program")?;
+    let error = Command::new(first)
+        .args(rest)
         .arg(program)
         .args(std::env::args().skip(1))
         .env(PINNED, "1")
         .exec();
-    Err(error).context("cannot run prlimit")
+    Err(error).with_context(|| format!("cannot run {first}"))
 }
 
 async fn measure(options: &Options) -> Result<()> {

@@ -73,7 +73,7 @@ impl Gateway {
         let users = self.user_service.url();
         let never = "\"1000000/s\"";
         let mut layer = format!(
-            "[server]\nlisten = \"{address}\"\ncores = 1\nconnections_max = 20_000\n\n[admin]\nlisten = \"{admin}\"\n\n\
+            "[server]\nlisten = \"{address}\"\ncores = 1\nconnections_max = 20_000\nbody_size_max = \"2GiB\"\n\n[admin]\nlisten = \"{admin}\"\n\n\
              [log]\naccess = {access_log:?}\n\n\
              [limits.consumer]\nrate = {{ free = {never}, pro = {never}, partner = {never} }}\n\n\
              [limits.address]\nrate = {never}\n\n[limits.links-read]\nrate = {never}\n\n\

@@ -15,7 +15,7 @@ use super::rounds::Pace;
 use super::upstream;
 
 /// Open files of this program and of the gateway: each idle connection is one of both.
-pub(super) const FILES_MAX: u32 = 32_768;
+pub(super) const FILES: u32 = 16_384;
 
 pub(super) async fn measure(pace: Pace) -> Result<Report> {
     let directory = tempfile::tempdir()?;
