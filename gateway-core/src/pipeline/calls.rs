@@ -222,12 +222,7 @@ impl Calling<'_> {
     fn observed(&self, outcome: Result<Answer, CallFailed>, started: Moment) -> Called {
         let core = &self.worker.core;
         self.service.observe(&core.metrics, &outcome, core.clock.now().since(started));
-        let attempts = match &outcome {
-            Ok(answer) => answer.attempts,
-            Err(CallFailed::Busy(_) | CallFailed::Unavailable(_) | CallFailed::Overloaded) => 0,
-            Err(_) => 1,
-        };
-        Called { outcome, attempts }
+        Called { attempts: attempts(outcome.as_ref()), outcome }
     }
 
     /// A place among the calls to the service, where their number is found out.
@@ -285,6 +280,15 @@ fn leave(place: Option<Place>, outcome: &Result<Answer, CallFailed>, took: Durat
         }),
         Err(CallFailed::ResponseTimedOut(_)) => drop(place),
         Err(_) => place.leave(Sample::Nothing),
+    }
+}
+
+/// How often the service was asked.
+pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
+    match outcome {
+        Ok(answer) => answer.attempts,
+        Err(CallFailed::Busy(_) | CallFailed::Unavailable(_) | CallFailed::Overloaded) => 0,
+        Err(_) => 1,
     }
 }
 

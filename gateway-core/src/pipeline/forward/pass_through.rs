@@ -69,15 +69,6 @@ pub(super) async fn pass_through(
     response
 }
 
-/// How often the service was asked.
-pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
-    match outcome {
-        Ok(answer) => answer.attempts,
-        Err(CallFailed::Busy(_) | CallFailed::Unavailable(_) | CallFailed::Overloaded) => 0,
-        Err(_) => 1,
-    }
-}
-
 /// Where this request goes: to the route's service, or its canary.
 pub(super) fn service_of<'a>(
     site: &'a Site,

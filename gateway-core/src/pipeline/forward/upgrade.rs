@@ -65,7 +65,7 @@ pub(super) async fn upgrade(
     let started = worker.core.clock.now();
     let upgraded = calls::upgrade((worker, site), service, &context, request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
-    exchange.record.attempts = pass_through::attempts(upgraded.as_ref().map(|it| &it.answer));
+    exchange.record.attempts = calls::attempts(upgraded.as_ref().map(|it| &it.answer));
     let Upgraded { answer, io } = upgraded?;
     exchange.steps.take(Step::TransformResponse);
     let Some(io) = io else {
