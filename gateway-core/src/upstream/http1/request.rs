@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, header};
 use http_body::Body as _;
 
 use crate::body::{Body, BodyError};
+use crate::json_object::{Digits, decimal};
 
 /// A request's body on its way out.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(super) fn write(parts: &Parts, body: Body, out: &mut BytesMut) -> Upload {
         Framing::Written => {}
         Framing::Length(length) => {
             out.put_slice(b"content-length: ");
-            put_decimal(length, out);
+            out.put_slice(decimal(length, &mut Digits::default()));
             out.put_slice(b"\r\n");
         }
         Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
@@ -65,21 +66,6 @@ fn write_field(name: &str, value: &[u8], out: &mut BytesMut) {
     out.put_slice(b": ");
     out.put_slice(value);
     out.put_slice(b"\r\n");
-}
-
-fn put_decimal(number: u64, out: &mut BytesMut) {
-    let mut digits = [0_u8; 20];
-    let mut rest = number;
-    let mut length = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        length += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.put_slice(digits.get(digits.len() - length..).unwrap_or_default());
 }
 
 fn framing(method: &Method, headers: &HeaderMap, body: &Body) -> Framing {
