@@ -190,6 +190,7 @@ impl Record {
         line.number("bytes_out", self.bytes_out);
         line.optional_text("trace_id", self.trace_id.as_deref());
         match self.completeness {
+            Some(1.0) => line.raw("completeness", b"1.0"),
             Some(share) => {
                 line.raw("completeness", serde_json::json!(share).to_string().as_bytes())
             }

@@ -49,7 +49,7 @@ pub(super) async fn admit<'a>(
     // Before `identify`, so that a flood cannot make us check signatures; a 404 pays too.
     exchange.steps.take(Step::LimitAddress);
     let by_address = found.as_ref().map_or(&site.limits_by_address, |at| &at.limits_by_address);
-    let mut applied = Vec::new();
+    let mut applied = Vec::with_capacity(4);
     charge(core, by_address, (exchange, &[]), &mut applied)?;
     let route = found?;
 

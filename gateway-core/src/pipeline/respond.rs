@@ -82,6 +82,9 @@ fn leave_body(response: &mut Response<Body>) {
     }
 }
 
+/// At least so many fields are added here to an answer: room for them is made once.
+const FIELDS_ADDED: usize = 10;
+
 fn finish(
     site: &Site,
     route: Option<&Route>,
@@ -92,6 +95,7 @@ fn finish(
     let is_error = status.is_client_error() || status.is_server_error();
     let is_public = route.is_some_and(|route| route.scheme.is_none());
     let headers = response.headers_mut();
+    headers.reserve(FIELDS_ADDED);
     if status == StatusCode::UNAUTHORIZED
         && let Some(scheme) = route.and_then(|route| route.scheme)
         && let Some(challenge) = site.challenges.of_scheme(scheme)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use prometheus_client::metrics::counter::Counter;
+use smallvec::{SmallVec, smallvec};
 
 use crate::clock::Moment;
 use crate::metric::{Label, LimitOutcome, Metrics};
@@ -203,8 +204,9 @@ impl RateLimits {
         now: Moment,
         applied: &mut Vec<Applied<'a>>,
     ) -> Result<(), RateLimited> {
-        let mut concerned: Vec<(&Limit, &Rated)> = Vec::with_capacity(limits.len());
-        let mut charges = Vec::with_capacity(limits.len());
+        // Nearly always no more than fit in here.
+        let mut concerned: SmallVec<[(&Limit, &Rated); 4]> = SmallVec::new();
+        let mut charges: SmallVec<[Charge<'_>; 4]> = SmallVec::new();
         for limit in limits {
             if let Some(key) = limit.bucket(&self.hasher, subject) {
                 let rated = limit.rated(subject.principal);
@@ -212,7 +214,8 @@ impl RateLimits {
                 concerned.push((limit, rated));
             }
         }
-        let mut states = vec![BucketState::default(); charges.len()];
+        let mut states: SmallVec<[BucketState; 4]> =
+            smallvec![BucketState::default(); charges.len()];
         let is_admitted = self.buckets.admit_all(&charges, now, &mut states);
         let first = applied.len();
         for ((limit, rated), state) in concerned.iter().zip(states) {

@@ -15,12 +15,16 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use smallvec::SmallVec;
+
 use crate::clock::Moment;
 use crate::rate_limit::{Bucket, BucketKey, BucketState, Charge};
 
-/// Enough that a few cores seldom wait for each other, and few enough that the guards of all of
-/// them fit on the stack: so there is no bound on the charges of a call.
+/// Enough that a few cores seldom wait for each other.
 const SHARDS: usize = 32;
+
+/// As many as a request is charged for is nearly always no more than fit in here.
+type Few<T> = SmallVec<[T; 4]>;
 
 /// The part of a full shard that is emptied at once.
 const ROOM: usize = 8;
@@ -82,19 +86,12 @@ impl MemoryBuckets {
     }
 
     fn lock(&self, charges: &[Charge<'_>]) -> Locked<'_> {
-        let mut is_needed = [false; SHARDS];
-        for charge in charges {
-            if let Some(place) = is_needed.get_mut(charge.key.shard(SHARDS)) {
-                *place = true;
-            }
-        }
-        let mut guards = [const { None }; SHARDS];
-        for ((shard, guard), is_needed) in self.shards.iter().zip(&mut guards).zip(is_needed) {
-            if is_needed {
-                *guard = Some(lock(shard));
-            }
-        }
-        Locked(guards)
+        let mut places: Few<usize> =
+            charges.iter().map(|charge| charge.key.shard(SHARDS)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let guard = |place: usize| self.shards.get(place).map(|shard| (place, lock(shard)));
+        Locked(places.into_iter().filter_map(guard).collect())
     }
 }
 
@@ -115,17 +112,18 @@ fn cost_together(charges: &[Charge<'_>], key: BucketKey) -> u32 {
 }
 
 /// The shards that one call needs, each in the place of its number.
-struct Locked<'a>([Option<MutexGuard<'a, Shard>>; SHARDS]);
+struct Locked<'a>(Few<(usize, MutexGuard<'a, Shard>)>);
 
 impl Locked<'_> {
     fn find(&self, key: BucketKey) -> Bucket {
-        let shard = self.0.get(key.shard(SHARDS)).and_then(Option::as_ref);
-        shard.and_then(|shard| shard.buckets.get(&key).copied()).unwrap_or_default()
+        let place = key.shard(SHARDS);
+        let shard = self.0.iter().find(|(known, _)| *known == place);
+        shard.and_then(|(_, shard)| shard.buckets.get(&key).copied()).unwrap_or_default()
     }
 
     fn take(&mut self, charge: &Charge<'_>, now: Moment, buckets_max: usize) {
-        let shard = self.0.get_mut(charge.key.shard(SHARDS)).and_then(Option::as_mut);
-        if let Some(shard) = shard {
+        let place = charge.key.shard(SHARDS);
+        if let Some((_, shard)) = self.0.iter_mut().find(|(known, _)| *known == place) {
             shard.take(charge, now, buckets_max);
         }
     }
