@@ -3,8 +3,10 @@
 //! A connection's or a body's time-out moves with each byte and almost never comes. So the timer
 //! is moved only when it must ring earlier; one that rings too early is set again.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -30,12 +32,45 @@ impl Alarm {
     }
 }
 
+/// What `future` comes to, unless it takes longer than it may. How long that is, is asked only
+/// when the future has to wait: one that is ready at once needs neither clock nor timer.
+pub async fn within<F: Future>(
+    mut future: Pin<&mut F>,
+    time: impl FnOnce() -> Duration,
+) -> Option<F::Output> {
+    let (mut time, mut due, mut alarm) = (Some(time), None, Alarm::default());
+    poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        if let Some(time) = time.take() {
+            due = Some(Instant::now() + time());
+        }
+        match due {
+            Some(due) => alarm.poll_at(due, context).map(|()| None),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::time::Duration;
+    use std::pin::pin;
+
+    use tokio::time::sleep;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_ready_at_once_is_not_timed_and_what_is_not_has_its_time() {
+        let ready = pin!(async { 1 });
+        assert_eq!(within(ready, || panic!("nobody waits")).await, Some(1));
+        for (takes_ms, expected) in [(90, Some(())), (110, None)] {
+            let slow = pin!(sleep(Duration::from_millis(takes_ms)));
+            assert_eq!(within(slow, || Duration::from_millis(100)).await, expected);
+        }
+    }
 
     fn after(start: Instant, millis: u64) -> Instant {
         start + Duration::from_millis(millis)

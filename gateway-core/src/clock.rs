@@ -87,14 +87,46 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds: `2026-03-01T12:00:00.250Z`.
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// A point in time as RFC 3339 writes it, in UTC with milliseconds: `2026-03-01T12:00:00.250Z`.
+#[derive(Debug, Clone, Copy)]
+pub struct TimestampText([u8; 24]);
+
+impl TimestampText {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    fn put(&mut self, start: usize, length: usize, mut number: u64) {
+        for place in self.0.iter_mut().skip(start).take(length).rev() {
+            *place = b'0' + u8::try_from(number % 10).unwrap_or_default();
+            number /= 10;
+        }
+    }
+}
+
+impl Timestamp {
+    /// The text of it. Of years after 9999 the last four digits are written.
+    #[must_use]
+    pub fn to_text(self) -> TimestampText {
         let seconds = self.unix_seconds();
         let (year, month, day) = civil_from_days(seconds / 86_400);
-        let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-        let millis = self.unix_millis() % 1_000;
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        let mut text = TimestampText(*b"0000-00-00T00:00:00.000Z");
+        text.put(0, 4, year);
+        text.put(5, 2, month);
+        text.put(8, 2, day);
+        text.put(11, 2, seconds / 3_600 % 24);
+        text.put(14, 2, seconds / 60 % 60);
+        text.put(17, 2, seconds % 60);
+        text.put(20, 3, self.unix_millis() % 1_000);
+        text
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_text().as_str())
     }
 }
 

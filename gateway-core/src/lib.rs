@@ -10,7 +10,8 @@
 //! - 1 policies, pure: [`guard`], [`routing`], [`auth`], [`authorization`], [`inspection`], [`assertion`], [`rate_limit`],
 //!   [`transform`], [`cors`], [`security_headers`]
 //! - 0 vocabulary: [`error`], [`header`], [`clock`], [`certificate`], [`alarm`], [`permit`], [`priority`], [`principal`],
-//!   [`body`], [`exchange`], [`trace_context`], [`record`], [`metric`], [`store`], [`strict_json`]
+//!   [`body`], [`exchange`], [`trace_context`], [`record`], [`metric`], [`store`], [`json_object`],
+//!   [`strict_json`]
 //!
 //! Not here: any route of a product, any shape of an answer (configuration says both), the life of
 //! a credential (the gateways' own crates).
@@ -55,6 +56,7 @@ pub mod clock;
 pub mod error;
 pub mod exchange;
 pub mod header;
+pub mod json_object;
 pub mod metric;
 pub mod permit;
 pub mod principal;

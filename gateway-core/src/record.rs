@@ -9,11 +9,10 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde::ser::{SerializeMap as _, Serializer as _};
-
 use crate::body::ByteCount;
 use crate::clock::Timestamp;
 use crate::exchange::RequestId;
+use crate::json_object::ObjectWriter;
 use crate::principal::IdentityText;
 
 /// What a cache had to do with an answer.
@@ -171,42 +170,34 @@ impl Record {
 
     /// Appends the line, with its line break, to `out`.
     pub fn write_json_line(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        if self.write_fields(out).is_err() {
-            // Writing to memory does not fail; half a line must not be seen all the same.
-            out.truncate(start);
-            return;
+        let mut line = ObjectWriter::begin(out);
+        line.text("request_id", self.request_id.as_str());
+        line.text("timestamp", self.timestamp.to_text().as_str());
+        line.text("method", self.method.as_str());
+        line.text("path", &self.path);
+        line.optional_text("user_id", self.user_id.as_ref().map(IdentityText::as_str));
+        line.optional_text("consumer_tier", self.consumer_tier.as_ref().map(IdentityText::as_str));
+        line.optional_text("upstream_service", self.upstream_service.as_deref());
+        line.number("status", self.status.into());
+        line.number("latency_ms", whole_millis(self.latency));
+        line.text("cache", self.cache.as_str());
+        line.text("gateway", &self.gateway);
+        line.optional_text("route", self.route.as_deref());
+        line.thousandths("upstream_ms", micros(self.upstream));
+        line.thousandths("overhead_ms", micros(self.overhead()));
+        line.number("attempts", self.attempts.into());
+        line.number("bytes_in", self.bytes_in.get());
+        line.number("bytes_out", self.bytes_out);
+        line.optional_text("trace_id", self.trace_id.as_deref());
+        match self.completeness {
+            Some(share) => {
+                line.raw("completeness", serde_json::json!(share).to_string().as_bytes())
+            }
+            None => line.raw("completeness", b"null"),
         }
+        line.optional_text("code", self.code);
+        line.end();
         out.push(b'\n');
-    }
-
-    fn write_fields(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        let mut serializer = serde_json::Serializer::new(out);
-        let mut line = serializer.serialize_map(None)?;
-        line.serialize_entry("request_id", self.request_id.as_str())?;
-        line.serialize_entry("timestamp", &format_args!("{}", self.timestamp))?;
-        line.serialize_entry("method", self.method.as_str())?;
-        line.serialize_entry("path", &*self.path)?;
-        line.serialize_entry("user_id", &self.user_id.as_ref().map(IdentityText::as_str))?;
-        line.serialize_entry(
-            "consumer_tier",
-            &self.consumer_tier.as_ref().map(IdentityText::as_str),
-        )?;
-        line.serialize_entry("upstream_service", &self.upstream_service.as_deref())?;
-        line.serialize_entry("status", &self.status)?;
-        line.serialize_entry("latency_ms", &whole_millis(self.latency))?;
-        line.serialize_entry("cache", self.cache.as_str())?;
-        line.serialize_entry("gateway", &*self.gateway)?;
-        line.serialize_entry("route", &self.route.as_deref())?;
-        line.serialize_entry("upstream_ms", &fine_millis(self.upstream))?;
-        line.serialize_entry("overhead_ms", &fine_millis(self.overhead()))?;
-        line.serialize_entry("attempts", &self.attempts)?;
-        line.serialize_entry("bytes_in", &self.bytes_in.get())?;
-        line.serialize_entry("bytes_out", &self.bytes_out)?;
-        line.serialize_entry("trace_id", &self.trace_id.as_deref())?;
-        line.serialize_entry("completeness", &self.completeness)?;
-        line.serialize_entry("code", &self.code)?;
-        line.end()
     }
 }
 
@@ -215,9 +206,9 @@ fn whole_millis(length: Duration) -> u64 {
     u64::try_from((length.as_micros() + 500) / 1_000).unwrap_or(u64::MAX)
 }
 
-fn fine_millis(length: Duration) -> f64 {
-    let micros = u32::try_from(length.as_micros()).unwrap_or(u32::MAX);
-    f64::from(micros) / 1_000.0
+/// What is longer than an hour is written as one: no request takes so long in any way that matters.
+fn micros(length: Duration) -> u64 {
+    u32::try_from(length.as_micros()).unwrap_or(u32::MAX).into()
 }
 
 #[cfg(test)]

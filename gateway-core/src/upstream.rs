@@ -48,7 +48,7 @@ mod wire;
 
 pub use balance::Balance;
 pub use breaker::{BreakerRules, FailureShare};
-pub use client::{Answer, Client, Remake};
+pub use client::{Answer, Client};
 pub use condition::FailureRules;
 pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;

@@ -23,6 +23,7 @@ const FLOORS: [&[&str]; 6] = [
         "metric",
         "store",
         "trace_context",
+        "json_object",
         "strict_json",
         "alarm",
         "permit",

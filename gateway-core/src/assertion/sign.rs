@@ -1,6 +1,5 @@
 //! Signing: once for each call, so it is written by hand into one buffer.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use http::HeaderValue;
 
 use super::{AssertionKey, HEADER};
 use crate::clock::Timestamp;
+use crate::json_object::ObjectWriter;
 use crate::principal::{IdentityText, Principal};
 
 /// Makes assertions for one gateway.
@@ -63,47 +63,27 @@ impl Signer {
         value
     }
 
-    fn payload(&self, claims: &Claims<'_>, now: u64) -> String {
-        let mut json = String::with_capacity(320 + claims.target.len());
-        json.push('{');
-        member(&mut json, "iss", &self.issuer);
-        member(&mut json, "aud", claims.audience);
-        member(&mut json, "htm", claims.method);
-        member(&mut json, "htu", claims.target);
-        member(&mut json, "jti", claims.request_id);
+    fn payload(&self, claims: &Claims<'_>, now: u64) -> Vec<u8> {
+        let mut json = Vec::with_capacity(320 + claims.target.len());
+        let mut payload = ObjectWriter::begin(&mut json);
+        payload.text("iss", &self.issuer);
+        payload.text("aud", claims.audience);
+        payload.text("htm", claims.method);
+        payload.text("htu", claims.target);
+        payload.text("jti", claims.request_id);
         if let Some(principal) = claims.principal {
-            member(&mut json, "sub", principal.user_id.as_str());
+            payload.text("sub", principal.user_id.as_str());
             let optional = [("role", &principal.role), ("tenant", &principal.tenant)];
             for (name, text) in optional {
                 if let Some(text) = text.as_ref().map(IdentityText::as_str) {
-                    member(&mut json, name, text);
+                    payload.text(name, text);
                 }
             }
-            member(&mut json, "tier", principal.tier.as_str());
+            payload.text("tier", principal.tier.as_str());
         }
-        let _ = write!(json, "\"iat\":{now},\"exp\":{}}}", now.saturating_add(self.lifetime_s));
+        payload.number("iat", now);
+        payload.number("exp", now.saturating_add(self.lifetime_s));
+        payload.end();
         json
     }
-}
-
-/// `"name":"value",` with what JSON wants escaped, escaped.
-fn member(json: &mut String, name: &str, value: &str) {
-    json.push('"');
-    json.push_str(name);
-    json.push_str("\":\"");
-    if value.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-        json.push_str(value);
-    } else {
-        for letter in value.chars() {
-            match letter {
-                '"' => json.push_str("\\\""),
-                '\\' => json.push_str("\\\\"),
-                '\0'..='\x1f' => {
-                    let _ = write!(json, "\\u{:04x}", u32::from(letter));
-                }
-                _ => json.push(letter),
-            }
-        }
-    }
-    json.push_str("\",");
 }

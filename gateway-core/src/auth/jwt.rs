@@ -106,12 +106,11 @@ impl JwtScheme {
             return Err(self.refuse(JwtReason::Ambiguous));
         }
         let Some(rest) = after_scheme(field.as_bytes()) else { return Ok(None) };
-        if rest.contains(&b',') {
-            return Err(self.refuse(JwtReason::Ambiguous));
-        }
-        bearer_token(rest)
-            .map(Some)
-            .ok_or_else(|| self.refuse(JwtReason::Invalid(TokenFault::MalformedField)))
+        bearer_token(rest).map(Some).ok_or_else(|| {
+            let is_list = rest.contains(&b',');
+            let malformed = JwtReason::Invalid(TokenFault::MalformedField);
+            self.refuse(if is_list { JwtReason::Ambiguous } else { malformed })
+        })
     }
 
     /// The refusal of a request that shows no token where one is needed.
@@ -302,9 +301,17 @@ fn after_scheme(field: &[u8]) -> Option<&[u8]> {
 fn bearer_token(rest: &[u8]) -> Option<&str> {
     let start = rest.iter().position(|&byte| byte != b' ').filter(|&spaces| spaces > 0)?;
     let token = rest.get(start..)?;
-    let is_token68 =
-        token.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte));
-    if is_token68 { std::str::from_utf8(token).ok() } else { None }
+    // Looks at all of it, many at a time: that is faster than stopping at the first that is wrong.
+    let is_good = token.iter().fold(true, |all, &byte| all & is_token68(byte));
+    if is_good { std::str::from_utf8(token).ok() } else { None }
+}
+
+/// Without a branch, for whoever looks at many.
+const fn is_token68(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // `-`, `.`, `/` and the digits stand in a row.
+    let is_in_row = byte.wrapping_sub(b'-') < 13;
+    is_letter | is_in_row | (byte == b'_') | (byte == b'~') | (byte == b'+') | (byte == b'=')
 }
 
 /// A `NumericDate` (RFC 7519 §2): seconds, perhaps with a fraction, which is dropped.

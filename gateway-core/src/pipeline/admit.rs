@@ -105,7 +105,8 @@ fn charge<'a>(
 ) -> Result<(), Refused> {
     let principal = exchange.principal.as_deref();
     let subject = Subject { client: exchange.client, principal, members };
-    Ok(core.rate_limits.charge(limits, subject, core.clock.now(), applied)?)
+    // It counts from when it arrived, however long it took to find out whose it is.
+    Ok(core.rate_limits.charge(limits, subject, exchange.started, applied)?)
 }
 
 /// The answer to a preflight: it has no body, and cost nobody anything.

@@ -33,7 +33,7 @@ use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
 use crate::upstream::retry::RetryPolicy;
-use crate::upstream::{self, Answer, CallFailed, Remake, Upgraded};
+use crate::upstream::{self, Answer, CallFailed, Picked, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -116,7 +116,7 @@ pub(super) async fn upgrade(
         Calling { worker, site, service, context, span: &span, retry: None, due, priority };
     dress(site, context, request.headers_mut());
     let time_left = due.since(started);
-    let (answer, io) = match service.targets.pick(clock) {
+    let (answer, io) = match service.targets.pick(clock, started) {
         Ok(target) => {
             let target = target.within(time_left);
             let attempt = span.attempt(1, &target);
@@ -126,7 +126,7 @@ pub(super) async fn upgrade(
                 Ok(Upgraded { answer, io }) => (Ok(answer), io),
                 Err(failed) => (Err(failed), None),
             };
-            target.report(&answer);
+            target.report(&answer, clock.now());
             call_span::end_attempt(attempt, &answer);
             (answer, io)
         }
@@ -154,12 +154,18 @@ pub(super) struct Calling<'a> {
     pub(super) priority: Priority,
 }
 
+/// Makes one request as often as it has to be sent.
+pub(super) type Remake<'a> = &'a (dyn Fn() -> Request<Body> + Send + Sync);
+
 /// What came of a call.
 #[derive(Debug)]
 pub(super) struct Called {
     pub(super) outcome: Result<Answer, CallFailed>,
     /// How often the request was sent.
     pub(super) attempts: u32,
+    pub(super) began: Moment,
+    /// Until the head of the answer, or until it failed.
+    pub(super) took: Duration,
 }
 
 impl Calling<'_> {
@@ -200,29 +206,45 @@ impl Calling<'_> {
         let is_at_hand = matches!(request.body(), Body::Full(_));
         let client = &self.worker.client;
         let outcome = match self.enter() {
-            Ok(place) => match self.service.targets.pick(clock) {
+            Ok(place) => match self.service.targets.pick(clock, started) {
                 Ok(target) => {
                     let target = if is_at_hand { target.within(time_left) } else { target };
                     let place = if is_at_hand { place } else { place.map(Place::mute) };
                     let attempt = self.span.attempt(1, &target);
                     self.sign(&mut request, &attempt, time_left);
                     let outcome = client.call(&target, request, time_left).await;
-                    target.report(&outcome);
-                    leave(place, &outcome, clock.now().since(started));
-                    call_span::end_attempt(attempt, &outcome);
-                    outcome
+                    return self.ended((target, place, attempt), outcome, started);
                 }
                 Err(failed) => Err(failed),
             },
             Err(failed) => Err(failed),
         };
-        self.observed(outcome, started)
+        self.observed(outcome, started, started)
     }
 
-    fn observed(&self, outcome: Result<Answer, CallFailed>, started: Moment) -> Called {
-        let core = &self.worker.core;
-        self.service.observe(&core.metrics, &outcome, core.clock.now().since(started));
-        Called { attempts: attempts(outcome.as_ref()), outcome }
+    /// Says of an attempt what it came to, to all who learn from it.
+    fn ended(
+        &self,
+        (target, place, attempt): (Picked<'_>, Option<Place>, OpenSpan),
+        outcome: Result<Answer, CallFailed>,
+        began: Moment,
+    ) -> Called {
+        let now = self.worker.core.clock.now();
+        target.report(&outcome, now);
+        leave(place, &outcome, now.since(began));
+        call_span::end_attempt(attempt, &outcome);
+        self.observed(outcome, began, now)
+    }
+
+    fn observed(
+        &self,
+        outcome: Result<Answer, CallFailed>,
+        began: Moment,
+        ended: Moment,
+    ) -> Called {
+        let took = ended.since(began);
+        self.service.observe(&self.worker.core.metrics, &outcome, took);
+        Called { attempts: attempts(outcome.as_ref()), outcome, began, took }
     }
 
     /// A place among the calls to the service, where their number is found out.
@@ -365,7 +387,7 @@ impl ServiceCalls {
         let request = request.map(Body::from);
         let retry = service.retry.as_ref();
         let through = (&*self.worker, &*self.site);
-        let Called { outcome, attempts } =
+        let Called { outcome, attempts, .. } =
             call(through, service, &self.context, retry, request).await;
         let outcome = match outcome {
             Ok(answer) => whole(service, answer).await,

@@ -77,7 +77,7 @@ async fn ask(
     let called = async {
         // Asked once: its deadline is short, and a POST may not be repeated.
         let through = (worker, site);
-        let Called { outcome, attempts } =
+        let Called { outcome, attempts, .. } =
             calls::call(through, service, &context, None, made).await;
         let answered = async {
             let (head, body) = outcome?.response.into_parts();

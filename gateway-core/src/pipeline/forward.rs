@@ -31,12 +31,17 @@ pub(super) async fn forward(
     exchange: &mut Exchange,
     body: Body,
 ) -> Result<Response<Body>, Refused> {
-    let pace = pace(worker, site, route, exchange, &body);
-    // Pass-through sees to what is in them: an aggregate or an endpoint reads none.
-    let keeps_trailers = matches!(route.action, Action::Service(_))
-        && exchange.head.headers.contains_key(header::TRAILER);
-    let (body, bytes_in) = LimitedBody::limit(body, route.body_size_max, pace, keeps_trailers);
-    exchange.record.bytes_in = bytes_in;
+    let body = if body.is_end_stream() {
+        Body::empty()
+    } else {
+        let pace = pace(worker, site, route, exchange);
+        // Pass-through sees to what is in them: an aggregate or an endpoint reads none.
+        let keeps_trailers = matches!(route.action, Action::Service(_))
+            && exchange.head.headers.contains_key(header::TRAILER);
+        let (body, count) = LimitedBody::limit(body, route.body_size_max, pace, keeps_trailers);
+        exchange.record.bytes_in = count;
+        body
+    };
     let body = inspect::inspect(worker, route, exchange, body).await?;
     match &route.action {
         // Boxed: few requests ask for a WebSocket, and all futures are as large as the largest.
@@ -57,13 +62,13 @@ const UPLOAD_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// How fast the request's body must arrive. Where it only must not pause, the deadline moves with
 /// it.
-fn pace(worker: &Worker, site: &Site, route: &Route, exchange: &mut Exchange, body: &Body) -> Pace {
+fn pace(worker: &Worker, site: &Site, route: &Route, exchange: &mut Exchange) -> Pace {
     match route.upload_idle_timeout {
-        Some(idle_timeout) if !body.is_end_stream() => {
+        Some(idle_timeout) => {
             exchange.deadline = exchange.started.after(UPLOAD_TIME_MAX);
             Pace::Steady(idle_timeout)
         }
-        _ => {
+        None => {
             let time_left = exchange.deadline.since(worker.core.clock.now());
             Pace::Whole { timeout: site.body_timeout, time_left }
         }

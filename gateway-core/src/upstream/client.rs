@@ -10,20 +10,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
-use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, Method, Request, Response, Version, header};
+use http::{Request, Response, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::Full;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::body::{Body, BodyError, Carry as _, ServiceBody};
 use crate::permit::Permit;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
-use crate::upstream::http1::{Failed, NotSent};
+use crate::upstream::http1::{Failed, Outgoing};
 use crate::upstream::target::{Target, TargetSettings};
 use crate::upstream::transport::Protocol;
 use crate::upstream::wire::{Home, Wire};
@@ -57,8 +55,23 @@ struct Pool<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     home: Arc<Home<S>>,
 }
 
-/// Makes one request as often as it has to be sent.
-pub type Remake<'a> = &'a (dyn Fn() -> Request<Body> + Send + Sync);
+/// When an answer must have begun.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Instant,
+    /// How long that was from the call.
+    limit: Duration,
+}
+
+impl Due {
+    fn within(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit, limit }
+    }
+
+    const fn missed(self) -> CallFailed {
+        CallFailed::ResponseTimedOut(self.limit)
+    }
+}
 
 type HeadOf<C> = (Response<()>, Box<Wire<<C as Connect>::Stream>>);
 
@@ -84,31 +97,29 @@ impl<C: Connect> Client<C> {
         request: Request<Body>,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
-        self.call_or_again(target, request, None, time_left).await
+        self.call_as(target, request, true, time_left).await
     }
 
-    /// The same for a request that can be made again: should it have to be sent a second time,
-    /// `remake` makes it, and no copy is kept for that. One that may not be repeated is sent once,
-    /// whatever its method.
+    /// The same for a request that is sent once, whatever its method.
     ///
     /// # Errors
     ///
     /// As [`Client::call`].
-    pub async fn call_remade(
-        &self,
-        target: &Arc<Target>,
-        remake: Remake<'_>,
-        may_repeat: bool,
-        time_left: Duration,
-    ) -> Result<Answer, CallFailed> {
-        self.call_or_again(target, remake(), Some((remake, may_repeat)), time_left).await
-    }
-
-    async fn call_or_again(
+    pub async fn call_once(
         &self,
         target: &Arc<Target>,
         request: Request<Body>,
-        remake: Option<(Remake<'_>, bool)>,
+        time_left: Duration,
+    ) -> Result<Answer, CallFailed> {
+        self.call_as(target, request, false, time_left).await
+    }
+
+    /// `may_repeat` says whether a request may go out again, where its method allows it.
+    pub(crate) async fn call_as(
+        &self,
+        target: &Arc<Target>,
+        request: Request<Body>,
+        may_repeat: bool,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
         if time_left.is_zero() {
@@ -118,62 +129,58 @@ impl<C: Connect> Client<C> {
         let Some(permit) = target.permit() else {
             return Err(CallFailed::Busy(settings.requests_in_flight_max));
         };
-        let (head, body) = prepared(target, request);
+        let request = prepared(target, request);
         if settings.protocol == Protocol::Http2 {
-            let request = Request::from_parts(head, body);
-            let may_repeat = remake.is_none_or(|(_, may_repeat)| may_repeat);
             // Boxed: all calls are as large as the largest.
             let call = self.call_multiplexed(target, (request, permit), may_repeat, time_left);
             return Box::pin(call).await;
         }
-        let ((response, wire), attempts) = match body {
-            Body::Full(body) => {
-                let limit = settings.response_timeout.min(time_left);
-                let request = Request::from_parts(head, Body::Full(body));
-                match timeout(limit, self.send_whole(target, request, remake)).await {
-                    Ok(answered) => answered?,
-                    Err(_) => return Err(CallFailed::ResponseTimedOut(limit)),
-                }
-            }
+        let ((response, wire), attempts) = if matches!(request.body(), Body::Full(_)) {
+            let due = Due::within(settings.response_timeout.min(time_left));
+            let may_repeat = may_repeat && request.method().is_idempotent();
+            self.send(target, request, may_repeat, Some(due)).await?
+        } else {
             // Boxed: uploads are rare, and all calls are as large as the largest.
-            body => (Box::pin(self.send_streamed(target, head, body, time_left)).await?, 1),
+            (Box::pin(self.send_streamed(target, request, time_left)).await?, 1)
         };
         let response = answered(response, wire, permit, settings.read_timeout);
         Ok(Answer { response, attempts })
     }
 
-    /// Sends a request whose body is at hand, once more if it has to be.
-    async fn send_whole(
+    /// Sends a request, once more if it has to be; says how often. Without `due` the caller sees
+    /// to it that it does not take for ever.
+    async fn send(
         &self,
         target: &Arc<Target>,
-        mut request: Request<Body>,
-        remake: Option<(Remake<'_>, bool)>,
+        request: Request<Body>,
+        may_repeat: bool,
+        due: Option<Due>,
     ) -> Result<(HeadOf<C>, u32), CallFailed> {
         let home = self.home(target);
-        let is_idempotent = request.method().is_idempotent();
-        // A connection that had died before anything was sent leaves the request whole.
-        while let Some(mut wire) = home.take() {
-            let copy = if remake.is_none() { Replay::of(&request) } else { None };
-            let NotSent { failed, request: unsent } = match wire.send(request).await {
-                Ok(response) => return Ok(((response, wire), 1)),
-                Err(not_sent) => *not_sent,
+        let mut unused = home.take();
+        let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
+        let mut outgoing = Outgoing::of(request, room);
+        while let Some(mut wire) = unused {
+            let failed = match (wire.send(outgoing, due.map(|due| due.at)).await, due) {
+                (Some(Ok(response)), _) => return Ok(((response, wire), 1)),
+                (Some(Err(failed)), _) => failed,
+                (None, Some(due)) => return Err(due.missed()),
+                (None, None) => return Err(CallFailed::of_connection(Failed::Ended)),
             };
-            if let Some(unsent) = unsent {
-                request = unsent;
+            outgoing = wire.take_outgoing();
+            // A connection that had died before anything was sent leaves the request whole.
+            if outgoing.is_untouched() {
+                unused = home.take();
                 continue;
             }
-            if !matches!(failed, Failed::DiedUnanswered) {
+            let may_go_again = may_repeat && matches!(failed, Failed::DiedUnanswered);
+            let Some(again) = outgoing.again().filter(|_| may_go_again) else {
                 return Err(CallFailed::of_connection(failed));
-            }
-            let again = match (copy, remake) {
-                (Some(copy), _) => copy.into(),
-                (None, Some((remake, true))) if is_idempotent => remake_for(target, remake),
-                (None, _) => return Err(CallFailed::of_connection(failed)),
             };
             target.count_replay();
-            return Ok((self.send_afresh(target, &home, again).await?, 2));
+            return Ok((self.send_afresh(target, &home, again, due).await?, 2));
         }
-        Ok((self.send_afresh(target, &home, request).await?, 1))
+        Ok((self.send_afresh(target, &home, outgoing, due).await?, 1))
     }
 
     /// Sends a request over a new connection.
@@ -181,12 +188,20 @@ impl<C: Connect> Client<C> {
         &self,
         target: &Arc<Target>,
         home: &Arc<Home<C::Stream>>,
-        request: Request<Body>,
+        outgoing: Outgoing,
+        due: Option<Due>,
     ) -> Result<HeadOf<C>, CallFailed> {
-        let mut wire = self.open(target, home).await?;
-        let sent = wire.send(request).await;
-        let response = sent.map_err(|not_sent| CallFailed::of_connection(not_sent.failed))?;
-        Ok((response, wire))
+        // Boxed: connections are kept, and all calls are as large as the largest.
+        let call = Box::pin(async {
+            let mut wire = self.open(target, home).await?;
+            let answer = wire.send(outgoing, None).await;
+            let response = answer.unwrap_or(Err(Failed::Ended));
+            Ok((response.map_err(CallFailed::of_connection)?, wire))
+        });
+        match due {
+            Some(due) => timeout_at(due.at, call).await.unwrap_or_else(|_| Err(due.missed())),
+            None => call.await,
+        }
     }
 
     pub(super) async fn open(
@@ -219,23 +234,13 @@ impl<C: Connect> Client<C> {
     async fn send_streamed(
         &self,
         target: &Arc<Target>,
-        head: Parts,
-        body: Body,
+        request: Request<Body>,
         time_left: Duration,
     ) -> Result<HeadOf<C>, CallFailed> {
-        let home = self.home(target);
+        let (head, body) = request.into_parts();
         let (body, sent) = UntilSent::of(body);
-        let mut request = Request::from_parts(head, body);
-        let answer = async {
-            while let Some(mut wire) = home.take() {
-                match wire.send(request).await.map_err(|not_sent| *not_sent) {
-                    Ok(response) => return Ok((response, wire)),
-                    Err(NotSent { request: Some(unsent), .. }) => request = unsent,
-                    Err(NotSent { failed, .. }) => return Err(CallFailed::of_connection(failed)),
-                }
-            }
-            self.send_afresh(target, &home, request).await
-        };
+        let request = Request::from_parts(head, body);
+        let answer = async { Ok(self.send(target, request, false, None).await?.0) };
         after_sending(sent, answer, target.settings().response_timeout, time_left).await
     }
 
@@ -312,14 +317,8 @@ pub(super) async fn after_sending<T>(
     }
 }
 
-/// A request made anew, as the target is sent it.
-fn remake_for(target: &Target, remake: Remake<'_>) -> Request<Body> {
-    let (head, body) = prepared(target, remake());
-    Request::from_parts(head, body)
-}
-
 /// The request as the target is sent it: its own host, and of the URL the path alone in HTTP/1.1.
-pub(super) fn prepared(target: &Target, request: Request<Body>) -> (Parts, Body) {
+pub(super) fn prepared(target: &Target, request: Request<Body>) -> Request<Body> {
     let (mut head, body) = request.into_parts();
     let path = head.uri.into_parts().path_and_query;
     let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
@@ -334,7 +333,7 @@ pub(super) fn prepared(target: &Target, request: Request<Body>) -> (Parts, Body)
         head.uri = Uri::from(path);
         head.headers.insert(header::HOST, target.host_header());
     }
-    (head, body)
+    Request::from_parts(head, body)
 }
 
 /// The answer with its body, which holds permit and connection; one without a body holds nothing.
@@ -354,43 +353,6 @@ pub(super) fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 /// No service's heads are held to less than 8 KiB.
 pub(super) fn head_size_max(settings: &TargetSettings) -> usize {
     settings.head_size_max.max(8_192)
-}
-
-/// A copy of a request that may be sent a second time.
-pub(super) struct Replay {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Full<Bytes>,
-}
-
-impl Replay {
-    /// `None` for a method that is not idempotent: it may have been carried out.
-    fn of(request: &Request<Body>) -> Option<Box<Self>> {
-        if request.method().is_idempotent() { Self::of_any(request) } else { None }
-    }
-
-    /// Whatever the method: for a service that says it has done nothing of it.
-    pub(super) fn of_any(request: &Request<Body>) -> Option<Box<Self>> {
-        let Body::Full(body) = request.body() else { return None };
-        Some(Box::new(Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-            body: body.clone(),
-        }))
-    }
-}
-
-impl From<Box<Replay>> for Request<Body> {
-    fn from(replay: Box<Replay>) -> Self {
-        let replay = *replay;
-        let mut request = Self::new(Body::Full(replay.body));
-        *request.method_mut() = replay.method;
-        *request.uri_mut() = replay.uri;
-        *request.headers_mut() = replay.headers;
-        request
-    }
 }
 
 /// A client's body that is dropped, and its channel with it, when it has been sent.

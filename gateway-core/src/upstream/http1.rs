@@ -1,7 +1,7 @@
 //! HTTP/1.1 to services: one connection, one request at a time.
 //!
-//! Read in this order: [`Connection`] sends a request and reads its answer, `request` writes what
-//! is sent, `head` reads the answer's head, `decode` its body, [`Failed`] is what can go wrong.
+//! Read in this order: [`Connection`] sends a request and reads its answer, [`Outgoing`] is the
+//! request as it is sent, `head` reads the answer's head, `decode` its body, [`Failed`] is what can go wrong.
 //!
 //! It speaks as RFC 9112 has clients speak, and believes less than that allows: an answer whose
 //! end could be read in two ways (a length beside a transfer coding, two lengths) is refused, and
@@ -21,29 +21,25 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use http::{Method, Request, Response, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
-use crate::body::{Body, BodyError};
+use crate::body::BodyError;
 
 use self::decode::Decoder;
-pub(super) use self::failed::{Failed, NotSent};
+pub(super) use self::failed::Failed;
 use self::head::Head;
-use self::request::Upload;
+pub(super) use self::request::Outgoing;
 
 /// Bytes that a read asks for at first, and at most.
 const READ_SIZE_MIN: usize = 8 * 1024;
 const READ_SIZE_MAX: usize = 64 * 1024;
-
-/// Bytes of written requests that a connection keeps room for.
-const WRITE_SIZE_KEPT: usize = 16 * 1024;
 
 /// 1xx answers before the one that counts.
 const INTERIM_ANSWERS_MAX: u8 = 16;
@@ -56,17 +52,15 @@ pub(super) struct Connection<S> {
     /// Read, and not yet used.
     unread: BytesMut,
     read_size: usize,
-    /// To be written.
-    unwritten: BytesMut,
+    /// The request under way, or the last one.
+    outgoing: Outgoing,
+    /// Whether any of it was sent.
+    has_begun: bool,
     /// Whether the stream may hold back what was written.
     is_unflushed: bool,
-    /// What is left of the request's body.
-    upload: Option<Upload>,
     /// How far the end of the answer's head has been looked for.
     searched: usize,
     interim_answers: u8,
-    /// Whether the request asks for another protocol.
-    may_switch: bool,
     /// What is left of the answer.
     decoder: Decoder,
     is_persistent: bool,
@@ -81,59 +75,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             head_size_max,
             unread: BytesMut::new(),
             read_size: READ_SIZE_MIN,
-            unwritten: BytesMut::new(),
+            outgoing: Outgoing::default(),
+            has_begun: false,
             is_unflushed: false,
-            upload: None,
             searched: 0,
             interim_answers: 0,
-            may_switch: false,
             decoder: Decoder::Done,
             is_persistent: true,
             has_answered: false,
         }
     }
 
-    /// Sends a request and waits for its answer's head. The rest of a long body is sent while the
-    /// answer is read.
-    ///
-    /// # Errors
-    ///
-    /// [`NotSent`], with the request where nothing of it was sent.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<()>, Box<NotSent>> {
-        let (parts, body) = request.into_parts();
-        self.unwritten.clear();
+    /// Begins a request; [`Connection::poll_head`] sends it.
+    pub(super) fn begin(&mut self, outgoing: Outgoing) {
+        (self.outgoing, self.has_begun) = (outgoing, false);
         (self.read_size, self.searched, self.interim_answers) = (READ_SIZE_MIN, 0, 0);
-        let mut upload = request::write(&parts, body, &mut self.unwritten);
-        if let Err(failed) = poll_fn(|context| self.poll_begin(context)).await {
-            let body = upload.take_body();
-            return Err(Box::new(NotSent {
-                failed,
-                request: Some(Request::from_parts(parts, body)),
-            }));
-        }
-        self.upload = upload.unfinished();
-        let is_head = parts.method == Method::HEAD;
-        let answer = poll_fn(|context| self.poll_answer(is_head, context)).await;
-        answer.map_err(|failed| Box::new(NotSent { failed, request: None }))
     }
 
-    /// The same for a request that asks for another protocol. After an answer of 101 nothing more may
-    /// be sent here; what the service says from then on is in the parts.
+    /// Sends the request, and is ready with its answer's head. The rest of a long body is sent
+    /// while the answer is read. After an answer of 101 nothing more may be sent here; what the
+    /// service says from then on is in the parts.
     ///
     /// # Errors
     ///
-    /// As [`Connection::send`].
-    pub(super) async fn send_upgrade(
+    /// [`Failed`]; [`Connection::take_outgoing`] has the request.
+    pub(super) fn poll_head(
         &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<()>, Box<NotSent>> {
-        self.may_switch = true;
-        let answer = self.send(request).await;
-        self.may_switch = false;
-        answer
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Response<()>, Failed>> {
+        if !self.has_begun {
+            ready!(self.poll_begin(context))?;
+            self.has_begun = true;
+        }
+        self.poll_answer(context)
+    }
+
+    /// The request, after a failure.
+    pub(super) fn take_outgoing(&mut self) -> Outgoing {
+        std::mem::take(&mut self.outgoing)
+    }
+
+    /// Memory for the next request to be written into.
+    pub(super) fn room(&mut self) -> Vec<u8> {
+        self.take_outgoing().into_room()
     }
 
     /// The bare connection, and what has been read of it behind the last head.
@@ -156,11 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// The answer's head; sends what is left of the request meanwhile.
-    fn poll_answer(
-        &mut self,
-        is_head: bool,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Response<()>, Failed>> {
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<()>, Failed>> {
         // A service that wants no more of a body may say why before it hangs up.
         let broken = match self.poll_upload(context) {
             Poll::Ready(Err(Failed::Body(error))) => return Poll::Ready(Err(Failed::Body(error))),
@@ -168,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(Ok(())) | Poll::Pending => None,
         };
         loop {
-            let size_max = self.head_size_max;
+            let (size_max, is_head) = (self.head_size_max, self.outgoing.is_head());
             match head::read(&mut self.unread, &mut self.searched, size_max, is_head)? {
                 Some(head) if self.switches(&head) => return Poll::Ready(Ok(self.answered(head))),
                 Some(head) if head.response.status().is_informational() => {
@@ -192,11 +172,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Whether the service speaks another protocol from here on: it must have been asked to, and have
     /// heard all of the request.
     fn switches(&self, head: &Head) -> bool {
-        self.may_switch
+        self.outgoing.may_switch()
             && head.response.status() == StatusCode::SWITCHING_PROTOCOLS
-            && self.unwritten.is_empty()
+            && self.outgoing.is_sent()
             && !self.is_unflushed
-            && self.upload.is_none()
     }
 
     /// An answer before the one that counts.
@@ -216,6 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.has_answered = true;
         self.decoder = head.decoder;
         self.is_persistent = head.is_persistent;
+        self.outgoing.shrink();
         head.response
     }
 
@@ -232,7 +212,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(Err(_)) = self.poll_upload(context) {
             // The answer has begun, so it counts; the connection cannot be used again.
-            (self.upload, self.is_persistent) = (None, false);
+            self.outgoing.stop();
+            self.is_persistent = false;
         }
         loop {
             match self.decoder.decode(&mut self.unread) {
@@ -260,12 +241,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.decoder.size_hint()
     }
 
-    /// Whether the next request may be sent.
-    pub(super) fn is_ready(&self) -> bool {
+    /// Lets go of what is not needed between two requests; whether the next one may be sent.
+    pub(super) fn rest(&mut self) -> bool {
+        self.outgoing.shrink();
+        self.is_ready()
+    }
+
+    fn is_ready(&self) -> bool {
         self.is_persistent
             && self.decoder.is_done()
-            && self.upload.is_none()
-            && self.unwritten.is_empty()
+            && self.outgoing.is_sent()
             && !self.is_unflushed
             && self.unread.is_empty()
     }
@@ -273,13 +258,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends what there is to send of the request; ready when all of it is sent.
     fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         loop {
-            while !self.unwritten.is_empty() {
+            while !self.outgoing.unsent().is_empty() {
                 ready!(self.poll_write(context)).map_err(Failed::Io)?;
             }
-            let Some(upload) = &mut self.upload else { return self.poll_flush(context) };
-            match upload.poll_next(&mut self.unwritten, context) {
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false)) => self.upload = None,
+            if self.outgoing.is_sent() {
+                return self.poll_flush(context);
+            }
+            match self.outgoing.poll_next(context) {
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Failed::Body(error))),
                 Poll::Pending => {
                     // What there is goes out before the rest is waited for.
@@ -300,14 +286,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match ready!(Pin::new(&mut self.io).poll_write(context, &self.unwritten))? {
+        match ready!(Pin::new(&mut self.io).poll_write(context, self.outgoing.unsent()))? {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            written => self.unwritten.advance(written),
+            written => self.outgoing.has_sent(written),
         }
         self.is_unflushed = true;
-        if self.unwritten.is_empty() && self.unwritten.capacity() > WRITE_SIZE_KEPT {
-            self.unwritten = BytesMut::new();
-        }
         Poll::Ready(Ok(()))
     }
 

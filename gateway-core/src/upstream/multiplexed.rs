@@ -20,8 +20,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -31,7 +32,7 @@ use tokio::time::timeout;
 
 use crate::body::{Body, BodyError, BodyRefused, Carry, ServiceBody};
 use crate::permit::{Permit, Permits};
-use crate::upstream::client::{Answer, Client, Replay, UntilSent, after_sending, head_size_max};
+use crate::upstream::client::{Answer, Client, UntilSent, after_sending, head_size_max};
 use crate::upstream::connect::Connect;
 use crate::upstream::failed::CallFailed;
 use crate::upstream::target::{Target, TargetSettings};
@@ -204,7 +205,7 @@ impl<C: Connect> Client<C> {
                 return Err(CallFailed::Busy(session.streams.max()));
             };
             let is_reused = session.used.fetch_add(1, Ordering::Relaxed) > 0;
-            let copy = Replay::of_any(&request);
+            let copy = Replay::of(&request);
             let mut failed = match session.sender.try_send_request(request).await {
                 Ok(response) => {
                     let (head, incoming) = response.into_parts();
@@ -257,6 +258,39 @@ impl<C: Connect> Client<C> {
         let session = opened?;
         *current = Some(session.clone());
         Ok(session)
+    }
+}
+
+/// A copy of a request that may be sent a second time.
+struct Replay {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Full<Bytes>,
+}
+
+impl Replay {
+    /// Whatever the method: a service may say that it has done nothing of it. `None` where the body
+    /// is not at hand.
+    fn of(request: &Request<Body>) -> Option<Box<Self>> {
+        let Body::Full(body) = request.body() else { return None };
+        Some(Box::new(Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+            body: body.clone(),
+        }))
+    }
+}
+
+impl From<Box<Replay>> for Request<Body> {
+    fn from(replay: Box<Replay>) -> Self {
+        let replay = *replay;
+        let mut request = Self::new(Body::Full(replay.body));
+        *request.method_mut() = replay.method;
+        *request.uri_mut() = replay.uri;
+        *request.headers_mut() = replay.headers;
+        request
     }
 }
 

@@ -130,13 +130,13 @@ impl Targets {
         self.forget_events_of_others();
     }
 
-    /// The target for the next call. Say what the call came to with [`Picked::report`].
+    /// The target for a call that begins now. Say what the call came to with [`Picked::report`].
     ///
     /// # Errors
     ///
     /// [`CallFailed::Unavailable`] when no target takes calls now.
-    pub fn pick<'a>(&'a self, clock: &'a Clock) -> Result<Picked<'a>, CallFailed> {
-        self.pick_other(clock, &[])
+    pub fn pick<'a>(&'a self, clock: &'a Clock, now: Moment) -> Result<Picked<'a>, CallFailed> {
+        self.pick_other(clock, now, &[])
     }
 
     /// The same for a call that is made again: a target that has not been tried, if one is in good
@@ -148,10 +148,10 @@ impl Targets {
     pub fn pick_other<'a>(
         &'a self,
         clock: &'a Clock,
+        now: Moment,
         tried: &[Arc<Target>],
     ) -> Result<Picked<'a>, CallFailed> {
         let endpoints = self.endpoints.load();
-        let now = clock.now();
         let found = match endpoints.only() {
             // With nobody else to go to, only its breaker counts.
             Some(target) => Passes::take(target, now, false).map(|passes| (target, passes)),

@@ -162,33 +162,16 @@ async fn a_request_is_repeated_once_when_a_reused_connection_dies_before_the_fir
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_can_be_made_again_is_made_anew_for_a_second_connection() {
-    let check = async |method: &'static str, may_repeat, expected: Result<u32, &str>| {
-        let (client, mut service) = wired();
-        let target = target(|_| {});
-        let mut first = warm_up(&client, &target, &mut service).await;
-        let made = std::sync::atomic::AtomicU32::new(0);
-        let make = || {
-            let number = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-            request(method, &format!("/{number}"), Body::empty())
-        };
-        let script = async {
-            assert!(first.request().await.contains("/1 HTTP/1.1"));
-            drop(first);
-            if expected.is_ok() {
-                let mut second = service.accept().await;
-                assert!(second.request().await.contains("/2 HTTP/1.1"), "{method}");
-                second.answer(SHORT_ANSWER).await;
-            }
-        };
-        let (answer, ()) =
-            tokio::join!(client.call_remade(&target, &make, may_repeat, LONG), script);
-        let outcome = answer.as_ref().map(|answer| answer.attempts).map_err(Refusal::code);
-        assert_eq!(outcome, expected, "{method}");
+async fn a_request_that_may_not_be_repeated_is_sent_once() {
+    let (client, mut service) = wired();
+    let target = target(|_| {});
+    let mut first = warm_up(&client, &target, &mut service).await;
+    let script = async {
+        first.request().await;
+        drop(first);
     };
-    check("GET", true, Ok(2)).await;
-    check("POST", true, Err("upstream_broken")).await;
-    check("PUT", false, Err("upstream_broken")).await;
+    let (answer, ()) = tokio::join!(client.call_once(&target, get("/second"), LONG), script);
+    assert_eq!(answer.expect_err("no second connection").code(), "upstream_broken");
 }
 
 #[tokio::test(start_paused = true)]

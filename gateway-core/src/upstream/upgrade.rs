@@ -59,8 +59,7 @@ impl<C: Connect> Client<C> {
         let Some(permit) = target.permit() else {
             return Err(CallFailed::Busy(settings.requests_in_flight_max));
         };
-        let (head, body) = prepared(target, request);
-        let request = Request::from_parts(head, body);
+        let request = prepared(target, request);
         let limit = settings.response_timeout.min(time_left);
         let home = self.home(target);
         let switched = timeout(limit, async {

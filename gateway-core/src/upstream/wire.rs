@@ -8,6 +8,7 @@
 //! - Whoever drops it hangs up.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,8 +19,9 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::body::{Body, BodyError, Carry};
-use crate::upstream::http1::{Connection, Failed, NotSent};
+use crate::upstream::http1::{Connection, Failed, Outgoing};
 use crate::upstream::multiplexed::Shared;
 use crate::upstream::slots::{Keeper, Slot, Slots};
 use crate::upstream::target::TargetSettings;
@@ -28,6 +30,8 @@ use crate::upstream::upgrade::Rewound;
 /// A connection.
 pub(super) struct Wire<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     connection: Connection<S>,
+    /// Rings when an answer is late. It stays with the connection: most calls set no timer.
+    alarm: Alarm,
     home: Weak<Home<S>>,
     slot: Option<Slot>,
 }
@@ -76,12 +80,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
     pub(super) fn take(&self) -> Option<Box<Wire<S>>> {
         let mut unused = self.unused();
         let (since, wire) = unused.pop()?;
-        // Whoever is older than the last one is too old as well.
-        if since.elapsed() >= self.settings.idle_timeout {
-            unused.clear();
-            return None;
+        if since.elapsed() < self.settings.idle_timeout {
+            return Some(wire);
         }
-        Some(wire)
+        // Whoever is older than the last one is too old as well.
+        let old = std::mem::take(&mut *unused);
+        // Not while the list is locked.
+        drop(unused);
+        drop((wire, old));
+        None
     }
 
     fn put(&self, wire: Box<Wire<S>>) {
@@ -136,16 +143,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         slot: Option<Slot>,
     ) -> Box<Self> {
         let connection = Connection::new(stream, head_size_max);
-        Box::new(Self { connection, home: Arc::downgrade(home), slot })
+        let alarm = Alarm::default();
+        Box::new(Self { connection, alarm, home: Arc::downgrade(home), slot })
     }
 
-    /// Sends a request and waits for the head of its answer. A request of which nothing was sent
-    /// comes back with the error.
+    /// Sends a request and waits for the head of its answer, at most until `due`: then there is
+    /// none.
     pub(super) async fn send(
         &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<()>, Box<NotSent>> {
-        self.connection.send(request).await
+        outgoing: Outgoing,
+        due: Option<Instant>,
+    ) -> Option<Result<Response<()>, Failed>> {
+        self.connection.begin(outgoing);
+        poll_fn(|context| match (self.connection.poll_head(context), due) {
+            (Poll::Ready(answer), _) => Poll::Ready(Some(answer)),
+            (Poll::Pending, Some(due)) => self.alarm.poll_at(due, context).map(|()| None),
+            (Poll::Pending, None) => Poll::Pending,
+        })
+        .await
+    }
+
+    /// The request, after a failure.
+    pub(super) fn take_outgoing(&mut self) -> Outgoing {
+        self.connection.take_outgoing()
+    }
+
+    /// Memory for the next request to be written into.
+    pub(super) fn room(&mut self) -> Vec<u8> {
+        self.connection.room()
     }
 
     /// Sends a request that asks for the bare connection.
@@ -153,8 +178,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         mut self: Box<Self>,
         request: Request<Body>,
     ) -> Result<Switched<S>, Failed> {
-        let sent = self.connection.send_upgrade(request).await;
-        let response = sent.map_err(|not_sent| not_sent.failed)?;
+        self.connection.begin(Outgoing::of_upgrade(request));
+        let response = poll_fn(|context| self.connection.poll_head(context)).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Switched::Not(response, self));
         }
@@ -181,8 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carry for Wire<S> {
     }
 
     /// Home; or hangs up where it is not ready for another request.
-    fn release(self: Box<Self>) {
-        if self.connection.is_ready()
+    fn release(mut self: Box<Self>) {
+        if self.connection.rest()
             && let Some(home) = self.home.upgrade()
         {
             home.put(self);

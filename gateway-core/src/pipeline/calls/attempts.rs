@@ -6,12 +6,11 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use tokio::time::sleep;
 
-use super::{Called, Calling, leave};
+use super::{Called, Calling, Remake};
 use crate::clock::Moment;
 use crate::metric::{Label, ServiceOutcome};
-use crate::pipeline::call_span;
 use crate::upstream::retry::{Made, Next, RetryPolicy};
-use crate::upstream::{self, Answer, CallFailed, Remake, Target};
+use crate::upstream::{self, Answer, CallFailed, Target};
 
 /// The longest body of a failed answer that is read to keep its connection; with a longer one it is
 /// hung up.
@@ -23,7 +22,8 @@ impl Calling<'_> {
     pub(super) async fn repeated(self, policy: &RetryPolicy, make: Remake<'_>) -> Called {
         let clock = &self.worker.core.clock;
         let load = &self.service.load;
-        load.budget.note_request(clock.now());
+        let began = clock.now();
+        load.budget.note_request(began);
         let mut tried = Vec::new();
         let (mut number, mut attempts) = (1, 0);
         loop {
@@ -41,14 +41,16 @@ impl Calling<'_> {
                 Next::After(wait) if load.budget.take(self.service.budget_share, clock.now()) => {
                     wait
                 }
-                Next::Settled | Next::UsedUp => return Called { outcome, attempts },
+                Next::Settled | Next::UsedUp => {
+                    return self.all_ended(outcome, attempts, began);
+                }
                 Next::NoTime => {
                     self.count("past_deadline");
-                    return Called { outcome, attempts };
+                    return self.all_ended(outcome, attempts, began);
                 }
                 Next::After(_) => {
                     self.count("budget_exhausted");
-                    return Called { outcome, attempts };
+                    return self.all_ended(outcome, attempts, began);
                 }
             };
             discard(outcome);
@@ -90,29 +92,32 @@ impl Calling<'_> {
         let time_left = self.due.since(started);
         let client = &self.worker.client;
         let outcome = match self.enter() {
-            Ok(place) => match self.service.targets.pick_other(clock, tried) {
+            Ok(place) => match self.service.targets.pick_other(clock, started, tried) {
                 Ok(target) => {
                     if self.retry.is_some() {
                         tried.push(Arc::clone(&target));
                     }
                     let target = target.within(time_left);
                     let attempt = self.span.attempt(number, &target);
-                    let signed = || {
-                        let mut request = make();
-                        self.sign(&mut request, &attempt, time_left);
-                        request
-                    };
-                    let outcome = client.call_remade(&target, &signed, may_repeat, time_left).await;
-                    target.report(&outcome);
-                    leave(place, &outcome, clock.now().since(started));
-                    call_span::end_attempt(attempt, &outcome);
-                    outcome
+                    let mut request = make();
+                    self.sign(&mut request, &attempt, time_left);
+                    let outcome = client.call_as(&target, request, may_repeat, time_left).await;
+                    return self.ended((target, place, attempt), outcome, started);
                 }
                 Err(failed) => Err(failed),
             },
             Err(failed) => Err(failed),
         };
-        self.observed(outcome, started)
+        self.observed(outcome, started, started)
+    }
+
+    fn all_ended(
+        &self,
+        outcome: Result<Answer, CallFailed>,
+        attempts: u32,
+        began: Moment,
+    ) -> Called {
+        Called { outcome, attempts, began, took: self.worker.core.clock.now().since(began) }
     }
 
     fn count(&self, outcome: &'static str) {

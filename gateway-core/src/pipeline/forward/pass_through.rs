@@ -5,12 +5,13 @@ mod place;
 mod trailers;
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
-use tokio::time::timeout;
 
+use crate::alarm::within;
 use crate::body::Body;
 use crate::error::{InternalError, Refusal, Refused};
 use crate::exchange::{Exchange, Step};
@@ -33,26 +34,29 @@ pub(super) async fn pass_through(
 ) -> Result<Response<Body>, Refused> {
     let service = service_of(site, proxy, exchange)?;
     exchange.steps.take(Step::TransformRequest);
-    let time_left = exchange.deadline.since(worker.core.clock.now());
-    let request = timeout(time_left, request(site, proxy, exchange, body));
-    let request = request.await.map_err(|_| DeadlineExceeded)??;
+    let deadline = exchange.deadline;
+    let time_left = || deadline.since(worker.core.clock.now());
+    let request = {
+        let made = pin!(request(site, proxy, exchange, body));
+        within(made, time_left).await.ok_or(DeadlineExceeded)??
+    };
     exchange.record.upstream_service = Some(Arc::clone(&service.name));
 
     exchange.steps.take(Step::Call);
     let context = CallContext::of(exchange);
-    let started = worker.core.clock.now();
     // A canary may be in a mesh where the route's own service is not.
     let retry = proxy.retry.as_ref().filter(|_| !service.is_mesh);
-    let Called { outcome, attempts } =
+    let Called { outcome, attempts, began, took } =
         calls::call((worker, site), service, &context, retry, request).await;
-    exchange.record.upstream = worker.core.clock.now().since(started);
+    exchange.record.upstream = took;
     exchange.record.attempts = attempts;
     let answer = outcome?;
 
     exchange.steps.take(Step::TransformResponse);
-    let time_left = exchange.deadline.since(worker.core.clock.now());
-    let response = timeout(time_left, response(site, proxy, service, answer));
-    let mut response = response.await.unwrap_or_else(|_| Err(DeadlineExceeded.into()));
+    let mut response = {
+        let made = pin!(response(site, proxy, service, answer));
+        within(made, time_left).await.unwrap_or_else(|| Err(DeadlineExceeded.into()))
+    };
     if let Some(name) = proxy.canary.as_ref().and_then(|canary| canary.header())
         && let Ok(response) = &mut response
     {
@@ -64,7 +68,7 @@ pub(super) async fn pass_through(
         .map(|response| events::enter(response, &worker.core.streams, exchange, idle_timeout));
     if !matches!(&response, Ok(response) if events::streams(response)) {
         // Its body was waited for as well, and that too was the service's time.
-        exchange.record.upstream = worker.core.clock.now().since(started);
+        exchange.record.upstream = worker.core.clock.now().since(began);
     }
     response
 }

@@ -2,9 +2,7 @@
 
 use std::io;
 
-use http::Request;
-
-use crate::body::{Body, BodyError};
+use crate::body::BodyError;
 
 /// Why a request got no answer, or why an answer ended early.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +28,4 @@ pub(in crate::upstream) enum Failed {
     /// The client's body broke off, or was cut off, on its way to the service.
     #[error("the request's body broke off")]
     Body(#[source] BodyError),
-}
-
-/// A request without an answer.
-#[derive(Debug)]
-pub(in crate::upstream) struct NotSent {
-    /// Why.
-    pub(in crate::upstream) failed: Failed,
-    /// The request, whole, where nothing of it was sent.
-    pub(in crate::upstream) request: Option<Request<Body>>,
 }

@@ -1,18 +1,46 @@
-//! Writing a request: its head, how long its body is, and the body as it comes.
+//! A request on its way out: its head, how long its body is, and the body as it comes.
+//!
+//! What has been written of it stays until the answer begins, so that a request whose connection
+//! had died goes out again as it is.
+//!
+//! Not here: when it may go out again (`client`).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, Request, header};
 use http_body::Body as _;
 
 use crate::body::{Body, BodyError};
+use crate::json_object::{Digits, decimal};
+
+/// Bytes that a connection keeps room for between two requests.
+const ROOM_KEPT: usize = 16 * 1024;
+
+/// A request, written down.
+#[derive(Debug, Default)]
+pub(in crate::upstream) struct Outgoing {
+    /// The head, and what there is of the body; from its second piece on, only the latest.
+    bytes: Vec<u8>,
+    /// How much of them the stream has taken.
+    sent: usize,
+    /// Whether the stream has taken anything.
+    has_begun: bool,
+    /// Whether all of it was at hand, and so is still here.
+    is_whole: bool,
+    /// What is left of a body that was not at hand.
+    upload: Option<Upload>,
+    /// Whether its answer has no body, whatever it says.
+    is_head: bool,
+    /// Whether it asks for another protocol.
+    may_switch: bool,
+}
 
 /// A request's body on its way out.
 #[derive(Debug)]
-pub(super) struct Upload {
+struct Upload {
     body: Body,
     framing: Framing,
 }
@@ -33,12 +61,96 @@ enum Framing {
 #[error("the request's body is not as long as its head says")]
 struct WrongLength;
 
-/// Writes the head, and the body where it is at hand.
-pub(super) fn write(parts: &Parts, body: Body, out: &mut BytesMut) -> Upload {
-    out.put_slice(parts.method.as_str().as_bytes());
-    out.put_u8(b' ');
-    out.put_slice(parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
-    out.put_slice(b" HTTP/1.1\r\n");
+impl Outgoing {
+    /// A request, written into `room`, which is whatever there is of it.
+    pub(in crate::upstream) fn of(request: Request<Body>, mut room: Vec<u8>) -> Self {
+        room.clear();
+        let (parts, body) = request.into_parts();
+        let upload = write(&parts, body, &mut room);
+        let is_head = parts.method == Method::HEAD;
+        let is_whole = upload.is_none();
+        Self { bytes: room, is_whole, upload, is_head, ..Self::default() }
+    }
+
+    /// The same for a request that asks for another protocol.
+    pub(in crate::upstream) fn of_upgrade(request: Request<Body>) -> Self {
+        Self { may_switch: true, ..Self::of(request, Vec::new()) }
+    }
+
+    /// Whether nothing of it was sent.
+    pub(in crate::upstream) const fn is_untouched(&self) -> bool {
+        !self.has_begun
+    }
+
+    /// The same from its first byte, where all of it was at hand.
+    pub(in crate::upstream) fn again(mut self) -> Option<Self> {
+        (self.sent, self.has_begun) = (0, false);
+        self.is_whole.then_some(self)
+    }
+
+    pub(super) const fn is_head(&self) -> bool {
+        self.is_head
+    }
+
+    pub(super) const fn may_switch(&self) -> bool {
+        self.may_switch
+    }
+
+    /// What is to be sent next.
+    pub(super) fn unsent(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    /// So much of it was.
+    pub(super) const fn has_sent(&mut self, size: usize) {
+        self.sent += size;
+        self.has_begun = true;
+    }
+
+    /// Whether all of it has been sent.
+    pub(super) fn is_sent(&self) -> bool {
+        self.unsent().is_empty() && self.upload.is_none()
+    }
+
+    /// The memory that was written into.
+    pub(super) fn into_room(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Writes down the body's next piece in place of what has been sent; `false` when all of it has
+    /// been.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
+        let Some(upload) = &mut self.upload else { return Poll::Ready(Ok(false)) };
+        self.bytes.clear();
+        self.sent = 0;
+        let more = ready!(upload.poll_next(&mut self.bytes, context));
+        if !matches!(more, Ok(true)) {
+            self.upload = None;
+        }
+        Poll::Ready(more)
+    }
+
+    /// Keeps no more memory than most requests need.
+    pub(super) fn shrink(&mut self) {
+        if self.is_sent() && self.bytes.capacity() > ROOM_KEPT {
+            (self.bytes, self.sent) = (Vec::new(), 0);
+        }
+    }
+
+    /// Gives up on what is left.
+    pub(super) fn stop(&mut self) {
+        self.upload = None;
+        self.sent = self.bytes.len();
+    }
+}
+
+/// Writes the head, and the body where it is at hand; returns the rest of it.
+fn write(parts: &Parts, body: Body, out: &mut Vec<u8>) -> Option<Upload> {
+    out.extend_from_slice(parts.method.as_str().as_bytes());
+    out.push(b' ');
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
     for (name, value) in &parts.headers {
         // How long the body is, the connection itself decides.
         if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
@@ -49,37 +161,22 @@ pub(super) fn write(parts: &Parts, body: Body, out: &mut BytesMut) -> Upload {
     match framing {
         Framing::Written => {}
         Framing::Length(length) => {
-            out.put_slice(b"content-length: ");
-            put_decimal(length, out);
-            out.put_slice(b"\r\n");
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(decimal(length, &mut Digits::default()));
+            out.extend_from_slice(b"\r\n");
         }
-        Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
-    out.put_slice(b"\r\n");
-    Upload { body, framing }.with_what_is_at_hand(out)
+    out.extend_from_slice(b"\r\n");
+    Upload { body, framing }.without_what_is_at_hand(out)
 }
 
-fn write_field(name: &str, value: &[u8], out: &mut BytesMut) {
+fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
     out.reserve(name.len() + value.len() + 4);
-    out.put_slice(name.as_bytes());
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
-}
-
-fn put_decimal(number: u64, out: &mut BytesMut) {
-    let mut digits = [0_u8; 20];
-    let mut rest = number;
-    let mut length = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        length += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.put_slice(digits.get(digits.len() - length..).unwrap_or_default());
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn framing(method: &Method, headers: &HeaderMap, body: &Body) -> Framing {
@@ -96,33 +193,25 @@ fn framing(method: &Method, headers: &HeaderMap, body: &Body) -> Framing {
 }
 
 impl Upload {
-    fn with_what_is_at_hand(mut self, out: &mut BytesMut) -> Self {
-        if let (Body::Full(full), Framing::Length(_)) = (&self.body, self.framing) {
-            // Cloned, so that a request of which nothing was sent can be given back.
-            let mut copy = full.clone();
-            let mut context = Context::from_waker(std::task::Waker::noop());
-            while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut copy).poll_frame(&mut context) {
-                out.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
-            }
-            self.framing = Framing::Written;
+    /// Writes what is at hand; `None` where that was all of it.
+    fn without_what_is_at_hand(mut self, out: &mut Vec<u8>) -> Option<Self> {
+        if matches!(self.framing, Framing::Written | Framing::Length(0)) {
+            return None;
         }
-        self
-    }
-
-    /// The body, of which nothing has been taken.
-    pub(super) fn take_body(&mut self) -> Body {
-        std::mem::take(&mut self.body)
-    }
-
-    /// `None` where all of it has been written.
-    pub(super) fn unfinished(self) -> Option<Self> {
-        (self.framing != Framing::Written && self.framing != Framing::Length(0)).then_some(self)
+        let (Body::Full(full), Framing::Length(_)) = (&mut self.body, self.framing) else {
+            return Some(self);
+        };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *full).poll_frame(&mut context) {
+            out.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
+        }
+        None
     }
 
     /// Writes the body's next piece; `false` when all of it has been written.
-    pub(super) fn poll_next(
+    fn poll_next(
         &mut self,
-        out: &mut BytesMut,
+        out: &mut Vec<u8>,
         context: &mut Context<'_>,
     ) -> Poll<Result<bool, BodyError>> {
         if self.framing == Framing::Written {
@@ -139,7 +228,7 @@ impl Upload {
         Poll::Ready(Ok(true))
     }
 
-    fn piece(&mut self, data: &Bytes, out: &mut BytesMut) -> Result<(), WrongLength> {
+    fn piece(&mut self, data: &Bytes, out: &mut Vec<u8>) -> Result<(), WrongLength> {
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         match &mut self.framing {
             Framing::Length(left) => {
@@ -157,7 +246,7 @@ impl Upload {
         Ok(())
     }
 
-    fn end(&mut self, trailers: Option<&HeaderMap>, out: &mut BytesMut) -> Result<(), BodyError> {
+    fn end(&mut self, trailers: Option<&HeaderMap>, out: &mut Vec<u8>) -> Result<(), BodyError> {
         match std::mem::replace(&mut self.framing, Framing::Written) {
             Framing::Chunked => {
                 out.extend_from_slice(b"0\r\n");

@@ -1,8 +1,9 @@
 //! The connection against scripted services: bytes in, bytes out.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::Frame;
@@ -12,10 +13,24 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::sleep;
 
 use super::*;
+use crate::body::Body;
 
 fn request(method: &str, body: Body) -> Request<Body> {
     let builder = Request::builder().method(method).uri("/links?a=1").header("host", "links");
     builder.body(body).expect("a request")
+}
+
+/// How every request goes on.
+const HEAD: &str = "/links?a=1 HTTP/1.1\r\nhost: links\r\n";
+
+/// Sends a request and waits for its answer's head.
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    request: Request<Body>,
+) -> Result<Response<()>, Failed> {
+    let room = connection.room();
+    connection.begin(Outgoing::of(request, room));
+    poll_fn(|context| connection.poll_head(context)).await
 }
 
 fn streamed(pieces: &'static [&'static str]) -> Body {
@@ -53,9 +68,9 @@ async fn outcome_in(answer: &[u8], method: &str, piece: usize) -> String {
         there
     };
     let call = async {
-        match connection.send(request(method, Body::empty())).await {
+        match send(&mut connection, request(method, Body::empty())).await {
             Ok(response) => read(&mut connection, response).await,
-            Err(not_sent) => format!("failed: {}", not_sent.failed),
+            Err(failed) => format!("failed: {failed}"),
         }
     };
     tokio::join!(call, service).0
@@ -70,17 +85,17 @@ async fn exchanged(
     connection: &mut Connection<DuplexStream>,
     there: &mut DuplexStream,
     (asks_to_switch, answer): (bool, &str),
-) -> Result<Response<()>, Box<NotSent>> {
+) -> Result<Response<()>, Failed> {
     let service = async {
         while !there.read_u8().await.expect("a request").eq(&b'\n') {}
         there.write_all(answer.as_bytes()).await.expect("a gateway");
     };
     let request = request("GET", Body::empty());
-    if asks_to_switch {
-        tokio::join!(connection.send_upgrade(request), service).0
-    } else {
-        tokio::join!(connection.send(request), service).0
-    }
+    connection.begin(match asks_to_switch {
+        true => Outgoing::of_upgrade(request),
+        false => Outgoing::of(request, Vec::new()),
+    });
+    tokio::join!(poll_fn(|context| connection.poll_head(context)), service).0
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,7 +119,7 @@ async fn who_asked_for_another_protocol_gets_the_connection_from_the_byte_behind
     let refused = exchanged(&mut connection, &mut there, (true, no)).await.expect("an answer");
     assert_eq!(read(&mut connection, refused).await, "426 no again");
     let unasked = exchanged(&mut connection, &mut there, (false, SWITCHES)).await;
-    let failed = unasked.expect_err("nobody asked").failed;
+    let failed = unasked.expect_err("nobody asked");
     assert!(matches!(failed, Failed::Malformed(_)), "{failed}");
 }
 
@@ -232,7 +247,7 @@ async fn sent(request: Request<Body>) -> String {
     let (here, mut there) = duplex(64 * 1024);
     let mut connection = Connection::new(here, 8_192);
     let call = async {
-        let failed = connection.send(request).await.expect_err("no answer").failed;
+        let failed = send(&mut connection, request).await.expect_err("no answer");
         drop(connection);
         failed
     };
@@ -258,7 +273,6 @@ async fn sent(request: Request<Body>) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_is_told_where_a_request_ends() {
-    const HEAD: &str = "/links?a=1 HTTP/1.1\r\nhost: links\r\n";
     let full = || Body::from(Bytes::from_static(b"whole"));
     for (request, expected) in [
         (request("GET", Body::empty()), format!("GET {HEAD}\r\n")),
@@ -313,7 +327,7 @@ async fn an_answer_may_come_before_the_request_has_been_sent() {
         stream::repeat("and so on ").map(|piece| Ok::<_, BodyError>(Frame::data(piece.into())));
     let call = async {
         let upload = request("POST", Body::boxed(StreamBody::new(endless)));
-        let response = connection.send(upload).await.expect("an answer");
+        let response = send(&mut connection, upload).await.expect("an answer");
         read(&mut connection, response).await
     };
     let service = async {
@@ -342,8 +356,8 @@ async fn a_reused_connection_that_dies_after_an_interim_answer_has_begun_to_answ
         there
     };
     let calls = async {
-        connection.send(request("GET", Body::empty())).await.expect("an answer");
-        connection.send(request("GET", Body::empty())).await.expect_err("no answer").failed
+        send(&mut connection, request("GET", Body::empty())).await.expect("an answer");
+        send(&mut connection, request("GET", Body::empty())).await.expect_err("no answer")
     };
     let failed = tokio::join!(calls, service).0;
     assert!(matches!(failed, Failed::Ended), "{failed}: nobody may send it again");
@@ -397,7 +411,7 @@ async fn what_a_stream_holds_back_is_flushed_before_anything_is_waited_for() {
     let (feed, pieces) = futures::channel::mpsc::unbounded::<Result<Frame<Bytes>, BodyError>>();
     let call = async {
         let upload = request("POST", Body::boxed(StreamBody::new(pieces)));
-        connection.send(upload).await.expect("an answer");
+        send(&mut connection, upload).await.expect("an answer");
         connection.is_ready()
     };
     let service = async {
@@ -422,11 +436,12 @@ async fn a_service_that_stops_reading_holds_the_body_back() {
         .map(|()| Ok::<_, BodyError>(Frame::data(Bytes::from_static(&[b'x'; 100]))));
     let body = Body::boxed(StreamBody::new(endless));
     tokio::select! {
-        _ = connection.send(request("POST", body)) => panic!("nobody answered"),
+        _ = send(&mut connection, request("POST", body)) => panic!("nobody answered"),
         () = sleep(Duration::from_secs(1)) => {}
     }
     // One piece at a time is waiting to be written, whatever there is.
-    assert!(connection.unwritten.len() <= 110, "{}", connection.unwritten.len());
+    let unsent = connection.outgoing.unsent().len();
+    assert!(unsent <= 110, "{unsent}");
     drop(there);
 }
 
@@ -438,12 +453,23 @@ async fn a_request_that_finds_its_connection_over_comes_back_whole() {
         there.write_all(farewell).await.expect("a gateway");
         there.shutdown().await.expect("a gateway");
         let upload = request("POST", streamed(&["whole"]));
-        let not_sent = connection.send(upload).await.expect_err("nobody there");
-        assert_eq!(not_sent.failed.to_string(), expected);
-        let back = not_sent.request.expect("the request");
-        assert_eq!((back.method().as_str(), back.uri().path()), ("POST", "/links"));
-        let body = http_body_util::BodyExt::collect(back.into_body()).await.expect("its body");
-        assert_eq!(body.to_bytes(), "whole");
+        let failed = send(&mut connection, upload).await.expect_err("nobody there");
+        assert_eq!(failed.to_string(), expected);
+        let back = connection.take_outgoing();
+        assert!(back.is_untouched());
+        let (here, mut there) = duplex(1_024);
+        let mut another = Connection::new(here, 8_192);
+        another.begin(back);
+        let whole = format!("POST {HEAD}transfer-encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n");
+        let service = async {
+            let mut sent = vec![0; whole.len()];
+            there.read_exact(&mut sent).await.expect("all of the request");
+            there.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.expect("a gateway");
+            sent
+        };
+        let answer = poll_fn(|context| another.poll_head(context));
+        let (answer, sent) = tokio::join!(answer, service);
+        assert_eq!((answer.expect("an answer").status().as_u16(), &*sent), (204, whole.as_bytes()));
     };
     check(b"", "the connection ended too early").await;
     check(b"HTTP/1.1 408 Request Timeout\r\n\r\n", "the service spoke unasked").await;

@@ -71,9 +71,8 @@ impl<'a> Picked<'a> {
         self
     }
 
-    /// Says what the call came to.
-    pub fn report(mut self, outcome: &Result<Answer, CallFailed>) {
-        let now = self.clock.now();
+    /// Says what the call has come to, now.
+    pub fn report(mut self, outcome: &Result<Answer, CallFailed>, now: Moment) {
         let (breaker, ejection) = match outcome {
             Ok(answer) => {
                 self.target.condition().note_latency(now.since(self.started));

@@ -68,10 +68,10 @@ fn refused() -> Result<Answer, CallFailed> {
 fn calls(targets: &Targets, clock: &Clock, count: usize, bad: &[u16]) -> BTreeMap<u16, usize> {
     let mut seen = BTreeMap::new();
     for _ in 0..count {
-        let Ok(picked) = targets.pick(clock) else { continue };
+        let Ok(picked) = targets.pick(clock, clock.now()) else { continue };
         let port = picked.port();
         *seen.entry(port).or_default() += 1;
-        picked.report(&if bad.contains(&port) { refused() } else { answer(200) });
+        picked.report(&if bad.contains(&port) { refused() } else { answer(200) }, clock.now());
     }
     seen
 }
@@ -86,11 +86,12 @@ fn a_target_that_fails_is_passed_over_and_tried_again_by_one_call_at_a_time() {
     assert_eq!(calls(&targets, &clock, 300, &[2]), [(1, 149), (2, 3), (3, 148)].into());
     clock.advance(Duration::from_secs(26));
     // Round robin reaches it within three; while its trial is under way nobody else goes there.
-    let picked: Vec<_> = (0..9).map(|_| targets.pick(&clock).expect("a target")).collect();
+    let picked: Vec<_> =
+        (0..9).map(|_| targets.pick(&clock, clock.now()).expect("a target")).collect();
     assert_eq!(picked.iter().filter(|picked| picked.port() == 2).count(), 1);
     for picked in picked {
         let outcome = if picked.port() == 2 { refused() } else { answer(200) };
-        picked.report(&outcome);
+        picked.report(&outcome, clock.now());
     }
     clock.advance(Duration::from_secs(26));
     assert_eq!(calls(&targets, &clock, 100, &[2]).get(&2), None, "the second time is longer");
@@ -103,8 +104,8 @@ fn one_success_makes_the_failures_before_it_forgotten() {
     let (targets, clock) = (set(2), clock());
     for _ in 0..10 {
         for status in [500, 500, 200] {
-            for picked in [targets.pick(&clock), targets.pick(&clock)] {
-                picked.expect("a target").report(&answer(status));
+            for picked in [targets.pick(&clock, clock.now()), targets.pick(&clock, clock.now())] {
+                picked.expect("a target").report(&answer(status), clock.now());
             }
         }
     }
@@ -141,11 +142,12 @@ fn two_cores_never_eject_the_last_two_at_once() {
         let (targets, clock) = (set(2), clock());
         // Each is one failure from being ejected.
         calls(&targets, &clock, 4, &[1, 2]);
-        let last: Vec<_> = (0..2).map(|_| targets.pick(&clock).expect("a target")).collect();
+        let last: Vec<_> =
+            (0..2).map(|_| targets.pick(&clock, clock.now()).expect("a target")).collect();
         assert_ne!(last[0].port(), last[1].port());
         thread::scope(|scope| {
             for picked in last {
-                scope.spawn(|| picked.report(&refused()));
+                scope.spawn(|| picked.report(&refused(), clock.now()));
             }
         });
         assert_eq!(ejected(&targets, &clock).iter().filter(|&&is_out| is_out).count(), 1);
@@ -158,14 +160,14 @@ fn a_service_all_of_whose_targets_are_dead_is_refused_at_once_until_a_pause_is_o
         let (targets, clock) = (set(count), clock());
         let all: Vec<u16> = (1..=count).collect();
         calls(&targets, &clock, 200, &all);
-        let failed = targets.pick(&clock).expect_err("no breaker is closed");
+        let failed = targets.pick(&clock, clock.now()).expect_err("no breaker is closed");
         let CallFailed::Unavailable(wait) = failed else { panic!("{failed}") };
         assert!((5_000..=6_250).contains(&wait.as_millis()), "{wait:?}");
         clock.advance(wait);
-        let probe = targets.pick(&clock).expect("a probe");
-        probe.report(&answer(200));
-        let probe = targets.pick(&clock).expect("another");
-        probe.report(&answer(200));
+        let probe = targets.pick(&clock, clock.now()).expect("a probe");
+        probe.report(&answer(200), clock.now());
+        let probe = targets.pick(&clock, clock.now()).expect("another");
+        probe.report(&answer(200), clock.now());
         assert!(!calls(&targets, &clock, 10, &[]).is_empty());
         let closed = targets.states(clock.now()).into_iter().any(|one| one.breaker == "closed");
         assert!(closed);
@@ -201,11 +203,11 @@ fn what_counts_as_a_failure() {
         let (alone, together) = (set(1), set(2));
         for _ in 0..20 {
             for targets in [&alone, &together] {
-                let picked = targets.pick(&clock).into_iter();
-                picked.for_each(|picked| picked.within(LONG).report(&outcome));
+                let picked = targets.pick(&clock, clock.now()).into_iter();
+                picked.for_each(|picked| picked.within(LONG).report(&outcome, clock.now()));
             }
         }
-        let is_open = alone.pick(&clock).is_err();
+        let is_open = alone.pick(&clock, clock.now()).is_err();
         assert_eq!(is_open, opens, "the breaker and {outcome:?}");
         let is_ejected = ejected(&together, &clock).contains(&true);
         assert_eq!(is_ejected, ejects, "the ejection and {outcome:?}");
@@ -227,11 +229,15 @@ fn a_call_that_is_given_up_counts_only_when_it_had_all_its_time() {
     ] {
         let (targets, clock) = (set(1), clock());
         for _ in 0..10 {
-            let picked = targets.pick(&clock).expect("closed").within(time_left);
+            let picked = targets.pick(&clock, clock.now()).expect("closed").within(time_left);
             clock.advance(after);
             drop(picked);
         }
-        assert_eq!(targets.pick(&clock).is_err(), counts, "{after:?} of {time_left:?}");
+        assert_eq!(
+            targets.pick(&clock, clock.now()).is_err(),
+            counts,
+            "{after:?} of {time_left:?}"
+        );
     }
 }
 
@@ -242,18 +248,18 @@ fn a_client_that_sends_its_body_slowly_is_not_its_target_s_failure() {
         let (targets, clock) = (set(1), clock());
         for _ in 0..10 {
             // Not within a time: that is how calls are made whose body is still arriving.
-            let picked = targets.pick(&clock).expect("closed");
+            let picked = targets.pick(&clock, clock.now()).expect("closed");
             clock.advance(Duration::from_secs(10));
-            picked.report(&outcome);
+            picked.report(&outcome, clock.now());
         }
-        assert_eq!(targets.pick(&clock).is_err(), counts, "{outcome:?}");
+        assert_eq!(targets.pick(&clock, clock.now()).is_err(), counts, "{outcome:?}");
     }
     let (targets, clock) = (set(1), clock());
     for _ in 0..10 {
-        let _given_up = targets.pick(&clock).expect("closed");
+        let _given_up = targets.pick(&clock, clock.now()).expect("closed");
         clock.advance(LONG);
     }
-    assert!(targets.pick(&clock).is_ok());
+    assert!(targets.pick(&clock, clock.now()).is_ok());
 }
 
 #[test]
@@ -262,11 +268,11 @@ fn probes_that_are_given_up_give_their_place_back() {
     calls(&targets, &clock, 10, &[1]);
     clock.advance(Duration::from_secs(7));
     for _ in 0..5 {
-        drop(targets.pick(&clock).expect("a probe"));
+        drop(targets.pick(&clock, clock.now()).expect("a probe"));
     }
-    let both = [targets.pick(&clock), targets.pick(&clock)];
+    let both = [targets.pick(&clock, clock.now()), targets.pick(&clock, clock.now())];
     assert!(both.iter().all(Result::is_ok));
-    assert!(matches!(targets.pick(&clock), Err(CallFailed::Unavailable(_))));
+    assert!(matches!(targets.pick(&clock, clock.now()), Err(CallFailed::Unavailable(_))));
 }
 
 #[test]
@@ -286,16 +292,19 @@ fn a_call_that_is_made_again_goes_elsewhere_while_there_is_an_elsewhere() {
     for _ in 0..20 {
         let mut tried: Vec<Arc<Target>> = Vec::new();
         for _ in 0..3 {
-            let picked = targets.pick_other(&clock, &tried).expect("a target");
+            let picked = targets.pick_other(&clock, clock.now(), &tried).expect("a target");
             assert!(!tried.iter().any(|one| Arc::ptr_eq(one, &picked)));
             tried.push(Arc::clone(&picked));
-            picked.report(&answer(200));
+            picked.report(&answer(200), clock.now());
         }
-        assert!(targets.pick_other(&clock, &tried).is_ok(), "all were tried: any will do");
+        assert!(
+            targets.pick_other(&clock, clock.now(), &tried).is_ok(),
+            "all were tried: any will do"
+        );
     }
     let alone = set(1);
     let only = alone.endpoints();
-    assert!(alone.pick_other(&clock, &only).is_ok());
+    assert!(alone.pick_other(&clock, clock.now(), &only).is_ok());
 }
 
 #[test]
@@ -333,7 +342,7 @@ fn the_addresses_of_a_name_join_and_leave_and_those_that_stay_go_on() {
     let clock = clock();
     let targets = set_of(TargetsSettings::default(), vec![(target("http://links", |_| {}), 1)]);
     assert_eq!(targets.names(), [(0, "links".to_owned(), 80)]);
-    let before = targets.pick(&clock).expect("the name alone");
+    let before = targets.pick(&clock, clock.now()).expect("the name alone");
     assert!(targets.set_addresses(0, addresses(&["10.0.0.2:80", "10.0.0.1:80"])));
     assert_eq!(labels(&targets, &clock), ["10.0.0.1:80", "10.0.0.2:80"]);
     let stays = targets.endpoints()[1].clone();
@@ -344,7 +353,7 @@ fn the_addresses_of_a_name_join_and_leave_and_those_that_stay_go_on() {
     assert!(Arc::ptr_eq(&stays, &targets.endpoints()[0]));
     assert_eq!(counted(&targets), ["10.0.0.2:80"], "who comes and goes does not fill the page");
     assert_eq!(before.host(), "links", "a call that is under way goes on");
-    before.report(&answer(200));
+    before.report(&answer(200), clock.now());
     assert_eq!(stays.authority(), "links", "it is sent the name");
 }
 
@@ -386,7 +395,7 @@ fn after_a_reload_what_is_written_as_it_was_goes_on_and_what_is_not_starts_anew(
     assert!(later.states(clock.now())[1].takes_calls, "nothing checks it any longer");
     // What is known of the earlier set goes on without it.
     drop(earlier);
-    assert!(later.pick(&clock).is_ok());
+    assert!(later.pick(&clock, clock.now()).is_ok());
 }
 
 proptest! {
@@ -413,10 +422,10 @@ proptest! {
         let most = share.max(1).min(all - 1);
         for (has_succeeded, seconds) in steps {
             clock.advance(Duration::from_secs(seconds));
-            let picked = targets.pick(&clock);
+            let picked = targets.pick(&clock, clock.now());
             prop_assert!(picked.is_ok());
             let outcome = if has_succeeded { answer(200) } else { answer(500) };
-            picked.expect("a target").report(&outcome);
+            picked.expect("a target").report(&outcome, clock.now());
             let out = ejected(&targets, &clock).into_iter().filter(|&is_out| is_out).count();
             prop_assert!(out <= most, "{out} of {all} at {percent} %");
         }
