@@ -21,6 +21,7 @@ pub mod caller;
 mod compose;
 mod condition;
 mod contract;
+mod entity_tag;
 pub mod failure;
 pub mod fields;
 mod insert;
@@ -45,11 +46,8 @@ mod values;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use sha2::{Digest as _, Sha256};
 
 use bindings::{Inputs, Source};
 use caller::Caller;
@@ -263,22 +261,13 @@ impl Composed {
         self.report.add_headers(headers);
     }
 
-    /// The strong `ETag` of a whole answer: 128 bits of SHA-256 over `salt` and the body; `None`
-    /// for an answer that lacks anything.
+    /// The strong `ETag` of a whole answer, of `salt` and the body; `None` for an answer that lacks
+    /// anything.
     ///
-    /// `salt` is secret and differs by principal, so that nobody learns from two tags whether two
-    /// callers were told the same.
+    /// `salt` begins with at least eight secret bytes and differs by principal, so that nobody learns
+    /// from two tags whether two callers were told the same.
     #[must_use]
     pub fn etag(&self, salt: &[u8]) -> Option<HeaderValue> {
-        if !self.report.is_whole() {
-            return None;
-        }
-        let mut hash = Sha256::new();
-        hash.update((salt.len() as u64).to_be_bytes());
-        hash.update(salt);
-        hash.update(&self.body);
-        let digest = hash.finalize();
-        let tag = BASE64_URL_SAFE_NO_PAD.encode(digest.first_chunk::<16>()?);
-        HeaderValue::from_str(&format!("\"{tag}\"")).ok()
+        if self.report.is_whole() { entity_tag::strong(salt, [&*self.body]) } else { None }
     }
 }

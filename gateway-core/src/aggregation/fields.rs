@@ -25,6 +25,9 @@ pub const NAMES_MAX: usize = 5_000;
 /// How deep names may nest.
 pub const DEPTH_MAX: usize = 50;
 
+/// Up to so many names it is cheaper to look at each one's length than to search.
+const FEW: usize = 16;
+
 /// What is shown of a value, as a tree of names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fields {
@@ -121,11 +124,21 @@ impl Fields {
     /// What is shown of a member; `None` when it is not.
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Self> {
-        match self.names.binary_search_by(|(known, _)| (**known).cmp(name)) {
-            Ok(found) => {
-                self.names.get(found).map(|(_, child)| child).filter(|child| !child.is_hidden)
-            }
-            Err(_) => self.shows_others.then_some(&EVERYTHING),
+        self.child_of_bytes(name.as_bytes())
+    }
+
+    /// The same for a name that need not be known to be text.
+    #[inline]
+    pub(super) fn child_of_bytes(&self, name: &[u8]) -> Option<&Self> {
+        let found = if self.names.len() <= FEW {
+            self.names.iter().find(|(known, _)| known.as_bytes() == name)
+        } else {
+            let found = self.names.binary_search_by(|(known, _)| known.as_bytes().cmp(name));
+            found.ok().and_then(|found| self.names.get(found))
+        };
+        match found {
+            Some((_, child)) => (!child.is_hidden).then_some(child),
+            None => self.shows_others.then_some(&EVERYTHING),
         }
     }
 

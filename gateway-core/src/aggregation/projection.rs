@@ -1,7 +1,8 @@
 //! Projection: what a view shows of one part, in one pass over the part's bytes.
 //!
-//! No tree is built: shown members are copied as they were written, hidden ones are stepped over.
-//! A part that is shown whole is not even copied; it stays the slice that arrived.
+//! No tree is built: shown members are copied as they were written, as many at once as follow one
+//! another; hidden ones are stepped over. A part of which nothing is hidden is not even copied; it
+//! stays the slice that arrived.
 //!
 //! Invariants
 //! - Numbers, strings and keys keep their exact bytes, members and elements their order.
@@ -11,10 +12,14 @@
 //!
 //! Not here: the language of fields (`fields`), where parts stand in the answer (`compose`).
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::fields::Fields;
-use super::json_scan::{NotJson, Scanner, one_value};
+use super::json_scan::{
+    DEPTH_MAX, Key, NotJson, Rest, after_value, in_utf8, one_value, token, trimmed,
+};
 use super::values::name_of;
 
 /// What `fields` shows of the one JSON value in `body`.
@@ -22,11 +27,9 @@ pub(super) fn project(body: &Bytes, fields: &Fields) -> Result<Bytes, NotJson> {
     if fields.shows_everything() && fields.limit().is_none() {
         return Ok(body.slice_ref(one_value(body)?));
     }
-    let mut projection =
-        Projection { from: Scanner::try_new(body)?, into: Vec::with_capacity(body.len() / 2) };
-    projection.value(fields, fields.limit())?;
-    projection.from.end()?;
-    Ok(projection.into.into())
+    let mut shown = Shown::of(body);
+    let rest = shown.value(in_utf8(body)?, 0, fields, fields.limit())?;
+    if trimmed(rest).is_empty() { Ok(shown.done()) } else { Err(NotJson) }
 }
 
 /// The same of a value that has been validated before: shown whole, it is not looked at again.
@@ -38,69 +41,204 @@ pub(super) fn project_valid(value: &Bytes, fields: &Fields) -> Bytes {
     project(value, fields).unwrap_or_else(|NotJson| Bytes::from_static(b"null"))
 }
 
-struct Projection<'a> {
-    from: Scanner<'a>,
-    into: Vec<u8>,
+/// What is shown, as stretches of the body: one is copied only where the next does not go on
+/// from it.
+struct Shown<'a> {
+    body: &'a Bytes,
+    copied: Vec<u8>,
+    /// The last stretch, which is not copied yet.
+    last: Range<usize>,
 }
 
-impl Projection<'_> {
-    /// One value. The limit is passed on its own, since it does not hold for arrays in an array.
-    fn value(&mut self, fields: &Fields, limit: Option<usize>) -> Result<(), NotJson> {
-        match self.from.peek()? {
-            b'{' if !fields.shows_everything() => self.members(fields),
-            b'[' if limit.is_some() || !fields.shows_everything() => self.elements(fields, limit),
+impl<'a> Shown<'a> {
+    const fn of(body: &'a Bytes) -> Self {
+        Self { body, copied: Vec::new(), last: 0..0 }
+    }
+
+    /// One value, which lies in so many containers. The limit is passed on its own, since it does
+    /// not hold for arrays in an array.
+    fn value(
+        &mut self,
+        rest: &'a [u8],
+        depth: u32,
+        fields: &Fields,
+        limit: Option<usize>,
+    ) -> Rest<'a> {
+        let start = trimmed(rest);
+        let (first, inside) = token(start)?;
+        match first {
+            b'{' if !fields.shows_everything() => self.members(start, depth, fields),
+            b'[' if limit.is_some() || !fields.shows_everything() => {
+                self.elements(start, depth, fields, limit)
+            }
             _ => {
-                let value = self.from.value()?;
-                self.into.extend_from_slice(if fields.shows_others() { value } else { b"null" });
-                Ok(())
+                let rest = after_value(first, inside, depth)?;
+                if fields.shows_others() {
+                    self.show(start, rest);
+                } else {
+                    self.say(b"null");
+                }
+                Ok(rest)
             }
         }
     }
 
-    fn members(&mut self, fields: &Fields) -> Result<(), NotJson> {
-        self.into.push(b'{');
-        let start = self.into.len();
-        let mut has_more = self.from.enter(b'}')?;
-        while has_more {
-            let key = self.from.key()?;
-            match fields.child(&name_of(key)) {
+    fn members(&mut self, start: &'a [u8], depth: u32, fields: &Fields) -> Rest<'a> {
+        let mut rest = self.open(start, depth)?;
+        let mut is_first = true;
+        if let (b'}', end) = token(rest)? {
+            self.show_mark(b'}', end.len());
+            return Ok(end);
+        }
+        loop {
+            let start = trimmed(rest);
+            let key = Key::at(start)?;
+            rest = match child_of(fields, &key) {
+                None => skip(key.value, depth + 1)?,
                 Some(child) => {
-                    if self.into.len() > start {
-                        self.into.push(b',');
+                    if !is_first {
+                        self.show_mark(b',', start.len());
                     }
-                    self.into.extend_from_slice(key);
-                    self.into.push(b':');
-                    self.value(child, child.limit())?;
+                    is_first = false;
+                    self.member(start, &key, depth + 1, child)?
                 }
-                None => {
-                    self.from.value()?;
+            };
+            match token(rest)? {
+                (b',', next) => rest = next,
+                (b'}', end) => {
+                    self.show_mark(b'}', end.len());
+                    return Ok(end);
                 }
+                _ => return Err(NotJson),
             }
-            has_more = self.from.more(b'}')?;
         }
-        self.into.push(b'}');
-        Ok(())
     }
 
-    fn elements(&mut self, fields: &Fields, limit: Option<usize>) -> Result<(), NotJson> {
-        self.into.push(b'[');
-        let mut has_more = self.from.enter(b']')?;
+    /// A member that is shown, from its key on.
+    #[inline]
+    fn member(&mut self, start: &'a [u8], key: &Key<'a>, depth: u32, child: &Fields) -> Rest<'a> {
+        if child.shows_everything() && child.limit().is_none() && key.is_tight(start) {
+            let rest = skip(key.value, depth)?;
+            self.show(start, rest);
+            return Ok(rest);
+        }
+        self.show(start, start.get(key.written.len()..).unwrap_or_default());
+        self.show_mark(b':', key.value.len());
+        self.value(key.value, depth, child, child.limit())
+    }
+
+    fn elements(
+        &mut self,
+        start: &'a [u8],
+        depth: u32,
+        fields: &Fields,
+        limit: Option<usize>,
+    ) -> Rest<'a> {
+        let mut rest = self.open(start, depth)?;
+        if let (b']', end) = token(rest)? {
+            self.show_mark(b']', end.len());
+            return Ok(end);
+        }
         let mut count = 0;
-        while has_more {
-            if limit.is_some_and(|limit| count >= limit) {
-                self.from.value()?;
+        loop {
+            rest = if limit.is_some_and(|limit| count >= limit) {
+                skip(rest, depth + 1)?
             } else {
                 if count > 0 {
-                    self.into.push(b',');
+                    self.show_mark(b',', trimmed(rest).len());
                 }
-                self.value(fields, None)?;
-            }
+                self.value(rest, depth + 1, fields, None)?
+            };
             count += 1;
-            has_more = self.from.more(b']')?;
+            match token(rest)? {
+                (b',', next) => rest = next,
+                (b']', end) => {
+                    self.show_mark(b']', end.len());
+                    return Ok(end);
+                }
+                _ => return Err(NotJson),
+            }
         }
-        self.into.push(b']');
-        Ok(())
     }
+
+    /// Shows the bracket at `start`.
+    fn open(&mut self, start: &'a [u8], depth: u32) -> Rest<'a> {
+        let (_, inside) = start.split_first().ok_or(NotJson)?;
+        if depth == DEPTH_MAX {
+            return Err(NotJson);
+        }
+        self.show(start, inside);
+        Ok(inside)
+    }
+
+    /// What was read on the way from one place to a later one comes next.
+    #[inline]
+    fn show(&mut self, start: &[u8], rest: &[u8]) {
+        self.show_stretch(self.body.len() - start.len()..self.body.len() - rest.len());
+    }
+
+    #[inline]
+    fn show_stretch(&mut self, stretch: Range<usize>) {
+        if self.last.end != stretch.start {
+            self.copy_last();
+            self.last.start = stretch.start;
+        }
+        self.last.end = stretch.end;
+    }
+
+    /// This punctuation comes next; unless there is whitespace, it is in the body where `left`
+    /// bytes are left behind it.
+    #[inline]
+    fn show_mark(&mut self, mark: u8, left: usize) {
+        let end = self.body.len() - left;
+        if end > 0 && self.body.get(end - 1) == Some(&mark) {
+            self.show_stretch(end - 1..end);
+        } else {
+            self.say(&[mark]);
+        }
+    }
+
+    /// These come next, which are not in the body.
+    #[inline(never)]
+    fn say(&mut self, bytes: &[u8]) {
+        self.copy_last();
+        self.copied.extend_from_slice(bytes);
+    }
+
+    fn copy_last(&mut self) {
+        if !self.last.is_empty() {
+            if self.copied.capacity() == 0 {
+                self.copied.reserve(self.body.len() / 2);
+            }
+            self.copied.extend_from_slice(self.body.get(self.last.clone()).unwrap_or_default());
+            // Nothing goes on from here.
+            self.last = usize::MAX..usize::MAX;
+        }
+    }
+
+    /// All of it.
+    fn done(mut self) -> Bytes {
+        if self.copied.is_empty() {
+            return self.body.slice(self.last);
+        }
+        self.copy_last();
+        self.copied.into()
+    }
+}
+
+/// What is shown of a member.
+#[inline]
+fn child_of<'f>(fields: &'f Fields, key: &Key<'_>) -> Option<&'f Fields> {
+    match key.written {
+        [b'"', name @ .., b'"'] if key.is_plain => fields.child_of_bytes(name),
+        written => fields.child(&name_of(written)),
+    }
+}
+
+/// Behind a value that is not shown.
+fn skip(rest: &[u8], depth: u32) -> Rest<'_> {
+    let (first, rest) = token(rest)?;
+    after_value(first, rest, depth)
 }
 
 #[cfg(test)]
@@ -188,6 +326,26 @@ mod tests {
         let body = Bytes::from_static(b" {\"a\":1} ");
         let shown = project(&body, &Fields::everything()).expect("JSON");
         assert_eq!(shown.as_ptr(), body[1..].as_ptr());
+        let named = project(&body, &fields("a/b,a", &[])).expect("JSON");
+        assert_eq!((named.as_ptr(), &named[..]), (body[1..].as_ptr(), &b"{\"a\":1}"[..]));
+    }
+
+    #[test]
+    fn whitespace_between_what_is_shown_and_what_is_not_disappears() {
+        let spaced = "\u{feff} [ { \"a\" :1 ,\"b\":2, \"c\": [ ] , \"d\":3 } , { } , [ ] ]\n";
+        check("a,c/x", &[], spaced, r#"[{"a":1,"c":[]},{},[]]"#);
+        check("b", &[], spaced, r#"[{"b":2},{},[]]"#);
+        check("c,d", &[], spaced, r#"[{"c":[ ],"d":3},{},[]]"#);
+    }
+
+    #[test]
+    fn a_member_is_found_among_few_names_and_among_many() {
+        for count in [1, 16, 17, 300] {
+            let names: Vec<String> = (0..count).map(|number| format!("n{number}")).collect();
+            let member = |name: &String| format!("\"{name}\":1");
+            let all = names.iter().map(member).collect::<Vec<_>>().join(",");
+            check(&names.join(","), &[], &format!("{{{all},\"n\":2}}"), &format!("{{{all}}}"));
+        }
     }
 
     /// The same, over a tree, as anybody would write it first.

@@ -21,6 +21,7 @@ use http::header::CACHE_STATUS;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::header::{AGGREGATE_STATUS, SERVER_TIMING};
+use crate::json_object::{Digits, decimal};
 
 use super::part_cache::CacheUse;
 
@@ -221,12 +222,16 @@ impl Report {
     /// when none has.
     #[must_use]
     pub fn cache_status(&self) -> Option<HeaderValue> {
-        let cached = self.parts.iter().filter_map(|part| Some((part, part.cache?)));
-        let status = list(", ", cached, |(part, cache), out| {
-            write!(out, "{}{}", part.part, cache.parameters())?;
-            cache.ttl().map_or(Ok(()), |ttl| write!(out, ";ttl={ttl}"))
-        });
-        (!status.is_empty()).then(|| header_value(&status))
+        let mut line = Line::default();
+        for (part, cache) in self.parts.iter().filter_map(|part| Some((part, part.cache?))) {
+            line.member(&part.part);
+            line.text(cache.parameters());
+            if let Some(ttl) = cache.ttl() {
+                line.text(if ttl < 0 { ";ttl=-" } else { ";ttl=" });
+                line.number(ttl.unsigned_abs());
+            }
+        }
+        line.value()
     }
 
     /// Adds `Aggregate-Status`, `Server-Timing` and `Cache-Status`.
@@ -243,30 +248,43 @@ impl Report {
     /// The value of `Aggregate-Status`.
     #[must_use]
     pub fn aggregate_status(&self) -> HeaderValue {
-        header_value(&list(", ", &self.parts, |part, out| {
-            write!(out, "{};o={}", part.part, part.outcome.as_str())?;
+        let mut line = Line::default();
+        for part in &self.parts {
+            line.member(&part.part);
+            line.text(";o=");
+            line.text(part.outcome.as_str());
             if let Some(reason) = part.reason {
-                write!(out, ";r={}", reason.as_str())?;
+                line.text(";r=");
+                line.text(reason.as_str());
                 if let Reason::Status(status) = reason {
-                    write!(out, ";status={}", status.as_u16())?;
+                    line.parameter(";status=", status.as_u16());
                 }
             }
             if let (Outcome::Partial, Some((failed, of))) = (part.outcome, part.items) {
-                write!(out, ";failed={failed};of={of}")?;
+                line.parameter(";failed=", failed as u64);
+                line.parameter(";of=", of as u64);
             }
-            part.took.map_or(Ok(()), |took| write!(out, ";ms={}", took.as_millis()))
-        }))
+            if let Some(took) = part.took {
+                line.parameter(";ms=", micros(took) / 1_000);
+            }
+        }
+        line.value().unwrap_or_else(|| HeaderValue::from_static(""))
     }
 
     /// The value of `Server-Timing` (W3C): the parts that were called; `None` when none was.
     #[must_use]
     pub fn server_timing(&self) -> Option<HeaderValue> {
-        let called = self.parts.iter().filter_map(|part| Some((part, part.took?)));
-        let timing = list(", ", called, |(part, took), out| {
-            let micros = took.as_micros();
-            write!(out, "{};dur={}.{:03}", part.part, micros / 1_000, micros % 1_000)
-        });
-        (!timing.is_empty()).then(|| header_value(&timing))
+        let mut line = Line::default();
+        for (part, took) in self.parts.iter().filter_map(|part| Some((part, part.took?))) {
+            let micros = micros(took);
+            line.member(&part.part);
+            line.parameter(";dur=", micros / 1_000);
+            line.text(".");
+            for digit in [micros / 100, micros / 10, micros] {
+                line.number(digit % 10);
+            }
+        }
+        line.value()
     }
 
     /// The value of `_meta`, and of the last frame of progressive delivery. Times are left out, so that equal answers are equal bytes.
@@ -300,9 +318,44 @@ fn list<T>(
     out
 }
 
-/// Names of parts and the words above are tokens, so the text is always a header value.
-fn header_value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+/// A field's value that is a list. Written by hand: it is on every answer, and `fmt` would cost
+/// more than a part's JSON does.
+#[derive(Default)]
+struct Line(Vec<u8>);
+
+impl Line {
+    /// Begins the member of a part.
+    fn member(&mut self, part: &str) {
+        if self.0.is_empty() {
+            self.0.reserve(256);
+        } else {
+            self.text(", ");
+        }
+        self.text(part);
+    }
+
+    fn parameter(&mut self, name: &str, value: impl Into<u64>) {
+        self.text(name);
+        self.number(value.into());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(decimal(number, &mut Digits::default()));
+    }
+
+    /// The value; `None` where there is no member. Names of parts and the words above are tokens,
+    /// so the text is always a header value.
+    fn value(self) -> Option<HeaderValue> {
+        if self.0.is_empty() { None } else { HeaderValue::from_bytes(&self.0).ok() }
+    }
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -365,6 +418,34 @@ mod tests {
         let timing = report().server_timing().expect("three were called");
         assert_eq!(timing, "profile;dur=12.345, usage;dur=300.000, clicks;dur=0.007");
         assert_eq!(Report { parts: Vec::new(), ..report() }.server_timing(), None);
+    }
+
+    #[test]
+    fn the_cache_s_share_and_missing_items_are_parameters() {
+        let mut report = report();
+        let uses = [
+            CacheUse::Hit(60),
+            CacheUse::StaleIfError(-7),
+            CacheUse::Miss { is_kept: true },
+            CacheUse::Hit(i64::MIN),
+        ];
+        for (part, cache) in report.parts.iter_mut().zip(uses) {
+            part.cache = Some(cache);
+        }
+        assert_eq!(
+            report.cache_status().expect("all have one"),
+            "profile;hit;ttl=60, usage;fwd=stale;ttl=-7, clicks;fwd=miss;stored, \
+             hooks;hit;ttl=-9223372036854775808"
+        );
+        report.parts.truncate(1);
+        report.parts[0].outcome = Outcome::Partial;
+        report.parts[0].items = Some((3, 50));
+        report.parts[0].took = Some(Duration::MAX);
+        let longest = u64::MAX / 1_000;
+        let status = format!("profile;o=partial;failed=3;of=50;ms={longest}");
+        assert_eq!(report.aggregate_status(), status);
+        let none = Report { parts: Vec::new(), ..report };
+        assert_eq!((none.cache_status(), none.aggregate_status().len()), (None, 0));
     }
 
     #[test]
