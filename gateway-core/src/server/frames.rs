@@ -3,8 +3,8 @@
 //! The library bounds what frames make it remember, and nothing bounds how often a client may make
 //! it do something for nothing: cancel what it has just asked for, ping, change its settings. So
 //! frames that carry nothing cost a token each, and a client without tokens is cut. Tokens come
-//! back with time, and with the bytes that the client takes, whose acknowledgements are such frames
-//! too.
+//! back with time, and with what the client takes, whose acknowledgements are such frames too: with
+//! bytes, and with the pieces of a stream that was handed over, each of which may be small.
 //!
 //! Not here: what a frame means, and whether it is well-formed (the library).
 
@@ -91,8 +91,13 @@ impl Frames {
         if self.sent >= BYTES_PER_TOKEN {
             let earned = u32::try_from(self.sent / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
             self.sent %= BYTES_PER_TOKEN;
-            self.tokens = self.tokens.saturating_add(earned).min(self.tokens_max);
+            self.earn(earned);
         }
+    }
+
+    /// So many tokens come back.
+    pub(super) fn earn(&mut self, tokens: u32) {
+        self.tokens = self.tokens.saturating_add(tokens).min(self.tokens_max);
     }
 
     /// A frame's header is whole. Whether the frame can be paid for.
@@ -125,7 +130,7 @@ impl Frames {
             reason = "between 0 and the most there can be"
         )]
         let earned = (f64::from(self.tokens_max) * share.min(1.0)) as u32;
-        self.tokens = self.tokens.saturating_add(earned).min(self.tokens_max);
+        self.earn(earned);
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) struct State {
     is_flooded: Cell<bool>,
     has_ended: Cell<bool>,
     heard: Cell<Heard>,
+    /// Frames of HTTP/2 that the client may still send for nothing.
+    owed: Cell<u32>,
 }
 
 /// What was heard of a stream's service while the stream was polled.
@@ -81,6 +83,7 @@ impl State {
             is_flooded: Cell::default(),
             has_ended: Cell::default(),
             heard: Cell::new(Heard::Nothing),
+            owed: Cell::default(),
         })
     }
 
@@ -164,6 +167,11 @@ impl State {
     pub(super) fn hears<T>(&self, polled: Poll<T>) -> Poll<T> {
         self.heard.set(if polled.is_ready() { Heard::Progress } else { Heard::Wait });
         polled
+    }
+
+    /// Lets an HTTP/2 client acknowledge with so many frames what it has been sent.
+    pub(super) fn owe(&self, frames: u32) {
+        self.owed.set(self.owed.get().saturating_add(frames));
     }
 
     fn has_read(&self) {
@@ -272,6 +280,7 @@ impl<S> Watched<S> {
                 passed
             }
             Arrival::Frames(frames, _) => {
+                frames.earn(state.owed.take());
                 if frames.take(bytes) {
                     return bytes.len();
                 }
