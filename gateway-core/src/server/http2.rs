@@ -119,6 +119,7 @@ where
     let mut alarm = Alarm::default();
     let mut leaving: Option<Instant> = None;
     poll_fn(|context| {
+        state.begin_turn();
         loop {
             if let Poll::Ready(closed) = http.as_mut().poll(context) {
                 return Poll::Ready(End::Closed(closed));

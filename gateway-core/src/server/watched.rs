@@ -55,7 +55,13 @@ pub(super) struct State {
     heard: Cell<Heard>,
     /// Frames of HTTP/2 that the client may still send for nothing.
     owed: Cell<u32>,
+    /// Small frames of data that have been read in this turn of an HTTP/2 connection.
+    small_frames: Cell<u32>,
 }
+
+/// After so many the streams of a connection get their turn. With what one more read may bring it
+/// stays below the two thousand that the library lets lie unread.
+const SMALL_FRAMES_MAX: u32 = 256;
 
 /// What was heard of a stream's service while the stream was polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +90,7 @@ impl State {
             has_ended: Cell::default(),
             heard: Cell::new(Heard::Nothing),
             owed: Cell::default(),
+            small_frames: Cell::default(),
         })
     }
 
@@ -172,6 +179,11 @@ impl State {
     /// Lets an HTTP/2 client acknowledge with so many frames what it has been sent.
     pub(super) fn owe(&self, frames: u32) {
         self.owed.set(self.owed.get().saturating_add(frames));
+    }
+
+    /// A turn of an HTTP/2 connection begins: its streams have had theirs.
+    pub(super) fn begin_turn(&self) {
+        self.small_frames.set(0);
     }
 
     fn has_read(&self) {
@@ -281,7 +293,9 @@ impl<S> Watched<S> {
             }
             Arrival::Frames(frames, _) => {
                 frames.earn(state.owed.take());
-                if frames.take(bytes) {
+                let is_paid = frames.take(bytes);
+                state.small_frames.set(state.small_frames.get() + frames.take_small());
+                if is_paid {
                     return bytes.len();
                 }
                 state.is_flooded.set(true);
@@ -313,6 +327,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                 return Poll::Ready(Err(error));
             }
             if this.is_over() {
+                return Poll::Pending;
+            }
+            if this.state.small_frames.get() >= SMALL_FRAMES_MAX {
+                context.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let before = buffer.filled().len();

@@ -244,6 +244,21 @@ async fn small_messages_are_no_flood_however_often_they_are_acknowledged() {
 }
 
 #[tokio::test]
+async fn small_messages_that_come_all_at_once_are_no_flood_where_the_service_reads_them() {
+    let origin = Origin::start().await;
+    let gateway = in_front_of(&origin, WEBSOCKET, "");
+    let connection = Connection::open(&gateway.url).await;
+    let (mut client, mut service) = connection.open_websocket(&origin, "/live").await;
+    let message = Bytes::from_static(&[0x81, 0x81, 0, 0, 0, 0, b'x']);
+    for _ in 0..20_000 {
+        client.sender.send_data(message.clone(), false).expect("sent");
+    }
+    assert_eq!(service.bytes(20_000 * message.len()).await.len(), 20_000 * message.len());
+    service.say([0x81, 1, b'x']).await;
+    assert_eq!(client.bytes(3).await, [0x81, 1, b'x']);
+}
+
+#[tokio::test]
 async fn a_flood_ends_the_websockets_of_its_connection() {
     let origin = Origin::start().await;
     let gateway = in_front_of(&origin, WEBSOCKET, "[server.http2]\ncontrol_frames_max = 100\n");

@@ -99,12 +99,25 @@ impl Drop for StreamIo {
 }
 
 impl AsyncRead for StreamIo {
+    /// Reads all frames that are there and have room: each may be small, and they are not to lie
+    /// unread.
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+        let this = self.get_mut();
+        let first = buffer.filled().len();
+        loop {
+            let before = buffer.filled().len();
+            let polled = Pin::new(&mut this.io).poll_read(context, buffer);
+            let is_more = matches!(polled, Poll::Ready(Ok(()))) && buffer.filled().len() > before;
+            if is_more && buffer.remaining() > 0 {
+                continue;
+            }
+            // An end or an error that follows bytes is said again.
+            return if buffer.filled().len() > first { Poll::Ready(Ok(())) } else { polled };
+        }
     }
 }
 
