@@ -25,11 +25,16 @@ impl Gateway for Bare {
 /// A gateway in front of one service, with public routes `GET /live` and `POST /upload`; `more`
 /// stands in their tables and `top` above.
 pub(crate) fn in_front_of(origin: &Origin, more: &str, top: &str) -> GatewayUnderTest {
+    in_front_of_limited(origin, &format!("unlimited = \"a test\"\n{more}"), top)
+}
+
+/// The same, where `more` says what limits hold.
+pub(crate) fn in_front_of_limited(origin: &Origin, more: &str, top: &str) -> GatewayUnderTest {
     let url = origin.url();
     let toml = format!(
         "[gateway]\nname = \"bare\"\nexpose = [\"*\"]\n{top}\n[services.live]\nurl = \"{url}\"\n\
          [routes.live]\nmatch = \"GET /live\"\nservice = \"live\"\npublic = \"a test\"\n\
-         unlimited = \"a test\"\n{more}\n\
+         {more}\n\
          [routes.upload]\nmatch = \"POST /upload\"\nservice = \"live\"\npublic = \"a test\"\n\
          unlimited = \"a test\"\nupload_idle_timeout = \"10s\"\n"
     );

@@ -4,7 +4,7 @@
 //! what request smuggling lives on. These rules hold for a parsed head of every protocol; what
 //! only the bytes of HTTP/1.1 still show is looked for there (`head`, `chunks`).
 //!
-//! Sources: RFC 9112 §3.2 and §6, RFC 9110 §9.1 and §10.1.1.
+//! Sources: RFC 9112 §3.2 and §6, RFC 9110 §9.1 and §10.1.1, RFC 8441 §4 and §5.
 //!
 //! Not here: sizes (`ceilings`), the path (`path`).
 
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use hyper::ext::Protocol;
 
 use crate::error::Refusal;
 
@@ -35,6 +36,9 @@ pub enum FramingRefused {
     /// `CONNECT` or `TRACE`.
     #[error("the method is not implemented")]
     MethodNotImplemented,
+    /// `CONNECT` for another `:protocol` than `websocket`.
+    #[error("the protocol of the extended CONNECT is not implemented")]
+    ProtocolNotImplemented,
     /// An expectation other than `100-continue`.
     #[error("the expectation cannot be met")]
     ExpectationUnknown,
@@ -47,7 +51,9 @@ impl Refusal for FramingRefused {
                 StatusCode::BAD_REQUEST
             }
             // 501 and not 405: no target of a gateway has these, so there is no `Allow` to give.
-            Self::TransferCodingUnknown | Self::MethodNotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::TransferCodingUnknown
+            | Self::MethodNotImplemented
+            | Self::ProtocolNotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::ExpectationUnknown => StatusCode::EXPECTATION_FAILED,
         }
     }
@@ -58,6 +64,7 @@ impl Refusal for FramingRefused {
             Self::LengthAmbiguous => "body_length_ambiguous",
             Self::TransferCodingUnknown => "transfer_coding_not_implemented",
             Self::MethodNotImplemented => "method_not_implemented",
+            Self::ProtocolNotImplemented => "protocol_not_implemented",
             Self::ExpectationUnknown => "expectation_failed",
         }
     }
@@ -71,6 +78,9 @@ impl Refusal for FramingRefused {
             }
             Self::TransferCodingUnknown => "The only transfer coding is `chunked`.",
             Self::MethodNotImplemented => "CONNECT and TRACE are not offered.",
+            Self::ProtocolNotImplemented => {
+                "The only protocol that a stream can be given to is `websocket`."
+            }
             Self::ExpectationUnknown => "The only expectation is `100-continue`.",
         };
         detail.into()
@@ -83,9 +93,7 @@ impl Refusal for FramingRefused {
 ///
 /// [`FramingRefused`] with the first rule that is broken.
 pub fn check(head: &Parts) -> Result<(), FramingRefused> {
-    if matches!(head.method, Method::CONNECT | Method::TRACE) {
-        return Err(FramingRefused::MethodNotImplemented);
-    }
+    check_method(head)?;
     check_host(head)?;
     check_length(&head.headers)?;
     let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
@@ -95,9 +103,23 @@ pub fn check(head: &Parts) -> Result<(), FramingRefused> {
     Ok(())
 }
 
+/// Whether it is an extended CONNECT, whatever has been made of it: a success is no answer to it, but
+/// opens the stream.
+#[must_use]
+pub fn is_extended_connect(head: &Parts) -> bool {
+    head.extensions.get::<Protocol>().is_some()
+}
+
 /// Gives heads of every protocol one form, once they are checked: the host stands in `Host` and not
-/// in the target, and HTTP/2's cookies, which may come one by one, in one field (RFC 9113 §8.2.3).
+/// in the target, HTTP/2's cookies, which may come one by one, in one field (RFC 9113 §8.2.3), and
+/// its handshake for a WebSocket is the `GET` that it is in HTTP/1.1, but for the key (RFC 8441 §5).
 pub fn settle(head: &mut Parts) {
+    if is_extended_connect(head) {
+        head.method = Method::GET;
+        // HTTP/2 itself knows neither: no client can have sent them.
+        head.headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
     if let Some(authority) = head.uri.authority() {
         if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
             head.headers.insert(header::HOST, host);
@@ -107,6 +129,17 @@ pub fn settle(head: &mut Parts) {
     }
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
+    }
+}
+
+fn check_method(head: &Parts) -> Result<(), FramingRefused> {
+    match (&head.method, head.extensions.get::<Protocol>()) {
+        (&Method::CONNECT, Some(protocol)) => {
+            let is_known = protocol.as_str().eq_ignore_ascii_case("websocket");
+            is_known.then_some(()).ok_or(FramingRefused::ProtocolNotImplemented)
+        }
+        (&Method::CONNECT | &Method::TRACE, _) => Err(FramingRefused::MethodNotImplemented),
+        _ => Ok(()),
     }
 }
 
@@ -258,5 +291,30 @@ mod tests {
         check(("CONNECT", "a.example:1"), &[HOST], Err(FramingRefused::MethodNotImplemented));
         check(("POST", "/"), &[HOST, ("expect", "100-Continue")], Ok(()));
         check(("POST", "/"), &[HOST, ("expect", "2x")], Err(FramingRefused::ExpectationUnknown));
+    }
+
+    #[test]
+    fn an_extended_connect_is_the_get_of_a_websocket_and_of_nothing_else() {
+        for (protocol, expected) in [
+            ("websocket", Ok(())),
+            ("WebSocket", Ok(())),
+            ("connect-udp", Err(FramingRefused::ProtocolNotImplemented)),
+            ("", Err(FramingRefused::ProtocolNotImplemented)),
+        ] {
+            let request = Request::connect("https://api.example.com/live?room=1")
+                .version(Version::HTTP_2)
+                .extension(Protocol::from_static(protocol));
+            let (mut head, ()) = request.body(()).expect("a request").into_parts();
+            assert_eq!(super::check(&head), expected, "{protocol:?}");
+            settle(&mut head);
+            assert_eq!((&head.method, head.uri.path()), (&Method::GET, "/live"));
+            assert!(is_extended_connect(&head));
+            assert_eq!(head.headers["host"], "api.example.com");
+            assert_eq!(head.headers["connection"], "Upgrade");
+            assert_eq!(head.headers["upgrade"], "websocket");
+        }
+        let (mut head, ()) = Request::get("/").body(()).expect("a request").into_parts();
+        settle(&mut head);
+        assert!(!is_extended_connect(&head) && head.headers.is_empty());
     }
 }

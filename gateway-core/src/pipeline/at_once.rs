@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, header};
 use crate::body::Body;
 use crate::error::Refused;
 use crate::exchange::Exchange;
+use crate::guard::framing;
 use crate::site::gate::Closed;
 use crate::site::{Action, Route};
 use crate::transform::Values;
@@ -21,6 +22,10 @@ pub(super) fn answer(
         return Some(Err(Closed(Arc::clone(maintenance)).into()));
     }
     let Action::Constant(constant) = &route.action else { return None };
+    if framing::is_extended_connect(&exchange.head) {
+        // A constant opens no stream, and what refuses that stands behind the limits.
+        return None;
+    }
     let answer = constant.answer(&values(exchange)).map(|mut response| {
         if exchange.may_have_unread_body {
             // Nobody reads it, so no further request can follow on this connection.

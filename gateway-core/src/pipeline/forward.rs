@@ -21,6 +21,7 @@ use crate::body::Body;
 use crate::error::{Refusal, Refused};
 use crate::exchange::Exchange;
 use crate::guard::body::{LimitedBody, Pace};
+use crate::guard::framing;
 use crate::site::{Action, Route, Site};
 
 /// Answers an admitted request.
@@ -48,6 +49,7 @@ pub(super) async fn forward(
         Action::Service(proxy) if upgrade::is_handshake(&exchange.head) => {
             Box::pin(upgrade::upgrade(worker, site, proxy, exchange)).await
         }
+        _ if framing::is_extended_connect(&exchange.head) => Err(upgrade::not_offered()),
         Action::Service(proxy) => {
             pass_through::pass_through(worker, site, proxy, exchange, body).await
         }

@@ -23,7 +23,7 @@ use crate::server::core::{Core, Place};
 use crate::server::frames::Frames;
 use crate::server::intake::Intake;
 use crate::server::watched::{Arrival, Phase, Served, State, Watched};
-use crate::server::{Handover, Protocol, Serve, Transport, http2};
+use crate::server::{ClientIo, Handover, Protocol, Serve, Transport, http2};
 use crate::upstream::Rewound;
 
 /// When a drain begins, a request may already be on its way: a connection without one is closed
@@ -158,6 +158,8 @@ where
         if intake.has_held() { [&*read, &intake.into_held()].concat().into() } else { read };
     heir.take(Box::new(Rewound::new(first, watched.io))).await;
 }
+
+impl<I: AsyncRead + AsyncWrite + Unpin> ClientIo for Rewound<I> {}
 
 /// Reads on for a while what the client still sends of a message that is not read any more.
 async fn linger<I: AsyncRead + Unpin>(mut watched: Watched<I>) {

@@ -3,8 +3,11 @@
 //! The library bounds what frames make it remember, and nothing bounds how often a client may make
 //! it do something for nothing: cancel what it has just asked for, ping, change its settings. So
 //! frames that carry nothing cost a token each, and a client without tokens is cut. Tokens come
-//! back with time, and with the bytes that the client takes, whose acknowledgements are such frames
-//! too.
+//! back with time, and with what the client takes, whose acknowledgements are such frames too: with
+//! bytes, and with the pieces of a stream that was handed over, each of which may be small.
+//!
+//! Small frames of data are counted too, for nothing but fairness: the library ends a connection on
+//! which two thousand of them lie unread, so that who reads them must have its turn before.
 //!
 //! Not here: what a frame means, and whether it is well-formed (the library).
 
@@ -24,6 +27,9 @@ const REFILL_TIME: Duration = Duration::from_secs(50);
 /// Sent bytes for which a client gets a token: it may acknowledge a frame of 16 KiB twice, for the
 /// stream and for the connection, and once more for luck.
 const BYTES_PER_TOKEN: usize = 4 * 1024;
+
+/// Bytes from which on a frame of data is not small. The library's.
+const SMALL_SIZE: usize = 256;
 
 const HEADER_SIZE: usize = 9;
 
@@ -46,6 +52,8 @@ pub(super) struct Frames {
     refilled: Instant,
     /// Sent, and not turned into tokens yet.
     sent: usize,
+    /// Small frames of data since they were last asked about.
+    small: u32,
 }
 
 impl Frames {
@@ -59,6 +67,7 @@ impl Frames {
             tokens_max,
             refilled: Instant::now(),
             sent: 0,
+            small: 0,
         }
     }
 
@@ -91,14 +100,27 @@ impl Frames {
         if self.sent >= BYTES_PER_TOKEN {
             let earned = u32::try_from(self.sent / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
             self.sent %= BYTES_PER_TOKEN;
-            self.tokens = self.tokens.saturating_add(earned).min(self.tokens_max);
+            self.earn(earned);
         }
+    }
+
+    /// How many small frames of data have come since the last call.
+    pub(super) fn take_small(&mut self) -> u32 {
+        std::mem::take(&mut self.small)
+    }
+
+    /// So many tokens come back.
+    pub(super) fn earn(&mut self, tokens: u32) {
+        self.tokens = self.tokens.saturating_add(tokens).min(self.tokens_max);
     }
 
     /// A frame's header is whole. Whether the frame can be paid for.
     fn begin(&mut self) -> bool {
         let [high, middle, low, kind, flags, ..] = self.header;
         self.left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        if kind == DATA && self.left < SMALL_SIZE {
+            self.small += 1;
+        }
         let cost = match kind {
             // It begins a request, and requests have limits of their own.
             HEADERS => 0,
@@ -125,7 +147,7 @@ impl Frames {
             reason = "between 0 and the most there can be"
         )]
         let earned = (f64::from(self.tokens_max) * share.min(1.0)) as u32;
-        self.tokens = self.tokens.saturating_add(earned).min(self.tokens_max);
+        self.earn(earned);
     }
 }
 
@@ -168,6 +190,16 @@ mod tests {
                 assert_eq!(pays(&mut frames, &sent, size), is_paid, "kind {kind} by {size}");
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_frames_of_data_are_counted() {
+        let mut frames = Frames::new(100);
+        let large = [&[0, 1, 0, DATA, 0, 0, 0, 0, 1][..], &[6; 256]].concat();
+        let sent =
+            [frame(DATA, 0, &[6; 255]), large, frame(DATA, 0, &[6]), frame(HEADERS, 5, &[3])];
+        assert!(frames.take(PREFACE) && frames.take(&sent.concat()));
+        assert_eq!((frames.take_small(), frames.take_small()), (2, 0));
     }
 
     #[tokio::test(start_paused = true)]

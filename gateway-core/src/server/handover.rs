@@ -1,8 +1,8 @@
 //! Handing a connection over: what becomes of it once HTTP is done with it.
 //!
-//! An answer of 101 carries a [`Handover`] among its extensions. When it has been sent, the
-//! connection goes to whoever made it, and stays one of its core's connections: a drain waits for
-//! it, and cuts it at the drain time-out.
+//! An answer of 101 carries a [`Handover`] among its extensions, and so does one of 200 to an extended
+//! CONNECT of HTTP/2. When it has been sent, the connection, or the stream of it, goes to whoever
+//! made it, and stays one of its core's: a drain waits for it, and cuts it at the drain time-out.
 
 use std::fmt;
 use std::future::Future;
@@ -12,9 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A client's connection, whatever it is made of. It never leaves its thread.
-pub trait ClientIo: AsyncRead + AsyncWrite + Unpin {}
-
-impl<I: AsyncRead + AsyncWrite + Unpin> ClientIo for I {}
+pub trait ClientIo: AsyncRead + AsyncWrite + Unpin {
+    /// Has it end as a broken connection does, now or when it is dropped. Whether its protocol can
+    /// say that; where not, nothing has changed.
+    fn breaks_off(&mut self) -> bool {
+        false
+    }
+}
 
 type Serving = Pin<Box<dyn Future<Output = ()>>>;
 type Take = Box<dyn FnOnce(Box<dyn ClientIo>) -> Serving + Send>;

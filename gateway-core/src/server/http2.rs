@@ -1,13 +1,16 @@
 //! One HTTP/2 connection: the HTTP library speaks, this file bounds every wait for its client.
 //!
 //! Each stream is a task on the core's thread. A stream whose client takes nothing of its answer is
-//! cancelled alone; the connection goes on.
+//! cancelled alone; the connection goes on. A stream may also be handed over, as a WebSocket is
+//! ([`handed_over`]).
 //!
 //! Invariants
 //! - A connection says that it ends (GOAWAY) before it does, and what is in flight then is answered.
 //! - What a client may make the gateway hold is bounded, whatever its windows say.
 //!
 //! Not here: what a request must be (`guard`), frames for nothing (`frames`).
+
+mod handed_over;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -18,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{Method, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -29,10 +32,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::handed_over::HandedOver;
 use crate::alarm::Alarm;
 use crate::server::connection::Connected;
 use crate::server::watched::{Heard, Phase, Served, State, Watched};
-use crate::server::{Serve, ServerSettings};
+use crate::server::{Handover, Serve, ServerSettings};
 
 /// Bytes of one request's body that a client may send before they are read.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -75,21 +79,47 @@ where
     S: Serve,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (core, state, peer) = (&on.core, &on.state, on.transport.peer);
     let streams = Streams {
-        state: Rc::clone(state),
-        idle_timeout: core.settings.idle_timeout,
+        state: Rc::clone(&on.state),
+        idle_timeout: on.core.settings.idle_timeout,
         tasks: Rc::default(),
+        handed_over: HandedOver::default(),
     };
+    let peer = on.transport.peer;
+    match speak(on, io, &streams).await {
+        End::Closed(Ok(())) | End::Unused => {}
+        End::Closed(Err(error)) => {
+            tracing::debug!(%peer, %error, "a client's connection broke");
+            if !on.state.has_ended() {
+                on.count_end("broken_http2");
+            }
+        }
+        End::Stalled => on.stalled(),
+        End::Flooded => on.flooded(),
+    }
+    // What is still being done is for nobody.
+    streams.tasks.take().abort_all();
+    // What was handed over is told by its stream that the client is gone, and has its own ways to end.
+    streams.handed_over.finish().await;
+}
+
+/// Speaks with the client until the end.
+async fn speak<S, I>(on: &Rc<Connected<S>>, io: Watched<I>, streams: &Streams) -> End
+where
+    S: Serve,
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (core, state) = (&on.core, &on.state);
     let service = service_fn({
-        let on = Rc::clone(on);
-        move |request| answer(Rc::clone(&on), request)
+        let (on, handed_over) = (Rc::clone(on), streams.handed_over.clone());
+        move |request| answer(Rc::clone(&on), handed_over.clone(), request)
     });
     let builder = builder(&core.settings, streams.clone());
     let mut http = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut alarm = Alarm::default();
     let mut leaving: Option<Instant> = None;
-    let end = poll_fn(|context| {
+    poll_fn(|context| {
+        state.begin_turn();
         loop {
             if let Poll::Ready(closed) = http.as_mut().poll(context) {
                 return Poll::Ready(End::Closed(closed));
@@ -108,20 +138,8 @@ where
             leaving = Some(Instant::now());
             http.as_mut().graceful_shutdown();
         }
-    });
-    match end.await {
-        End::Closed(Ok(())) | End::Unused => {}
-        End::Closed(Err(error)) => {
-            tracing::debug!(%peer, %error, "a client's connection broke");
-            if !state.has_ended() {
-                on.count_end("broken_http2");
-            }
-        }
-        End::Stalled => on.stalled(),
-        End::Flooded => on.flooded(),
-    }
-    // What is still being done is for nobody.
-    streams.tasks.take().abort_all();
+    })
+    .await
 }
 
 /// When the wait for the client ends, and how; `None` while it is not the client that is waited
@@ -154,17 +172,26 @@ fn builder(settings: &ServerSettings, streams: Streams) -> http2::Builder<Stream
         .max_concurrent_streams(settings.http2.streams_max)
         .max_header_list_size(u32::try_from(settings.head_limits.head_size_max).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
-        .max_local_error_reset_streams(FAULTS_MAX);
+        .max_local_error_reset_streams(FAULTS_MAX)
+        .enable_connect_protocol();
     builder
 }
 
 async fn answer<S: Serve>(
     on: Rc<Connected<S>>,
-    request: Request<Incoming>,
+    handed_over: HandedOver,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Pieces<Served<S::Body>>>, Infallible> {
+    let is_connect = request.method() == Method::CONNECT;
+    let accepted = is_connect.then(|| hyper::upgrade::on(&mut request));
     let mut response = on.answer(request).await;
-    // It is the connection's affair, and here the connection says so itself.
+    // These are the connection's affair, and here the connection says so itself.
     response.headers_mut().remove(header::CONNECTION);
+    response.headers_mut().remove(header::UPGRADE);
+    let heir = response.extensions_mut().remove::<Handover>();
+    if let (Some(accepted), Some(heir)) = (accepted, heir) {
+        handed_over.leave_to(heir, accepted, &on.state);
+    }
     let state = Rc::clone(&on.state);
     Ok(response.map(|body| Pieces { body, rest: Bytes::new(), state }))
 }
@@ -219,16 +246,20 @@ struct Streams {
     state: Rc<State>,
     idle_timeout: Duration,
     tasks: Rc<RefCell<JoinSet<()>>>,
+    handed_over: HandedOver,
 }
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let (state, idle_timeout) = (Rc::clone(&self.state), self.idle_timeout);
         let mut tasks = self.tasks.borrow_mut();
+        if let Some(sender) = self.handed_over.starts() {
+            // It waits for its heir's bytes as long as the heir likes.
+            let _ = sender.set(tasks.spawn_local(stream));
+            return;
+        }
         tasks.spawn_local(Attended {
             stream: Box::pin(stream),
-            state,
-            idle_timeout,
+            streams: self.clone(),
             alarm: Alarm::default(),
             waits_since: None,
         });
@@ -243,8 +274,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
 /// A stream that ends when its client takes nothing for too long.
 struct Attended<F> {
     stream: Pin<Box<F>>,
-    state: Rc<State>,
-    idle_timeout: Duration,
+    streams: Streams,
     alarm: Alarm,
     waits_since: Option<Instant>,
 }
@@ -254,11 +284,15 @@ impl<F: Future<Output = ()>> Future for Attended<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let _ = this.state.take_heard();
-        if this.stream.as_mut().poll(context).is_ready() {
+        let state = &this.streams.state;
+        let _ = state.take_heard();
+        let polled = this.stream.as_mut().poll(context);
+        // Where the answer could not be sent, there is no sender.
+        let _ = this.streams.handed_over.starts();
+        if polled.is_ready() {
             return Poll::Ready(());
         }
-        match this.state.take_heard() {
+        match state.take_heard() {
             Heard::Wait => {
                 this.waits_since = None;
                 return Poll::Pending;
@@ -267,6 +301,6 @@ impl<F: Future<Output = ()>> Future for Attended<F> {
             Heard::Nothing => {}
         }
         let since = *this.waits_since.get_or_insert_with(Instant::now);
-        this.alarm.poll_at(since + this.idle_timeout, context)
+        this.alarm.poll_at(since + this.streams.idle_timeout, context)
     }
 }

@@ -70,6 +70,8 @@ impl Serve for Arc<Sample> {
     async fn serve(&self, request: Request<Incoming>, _: &Transport) -> Response<Full<Bytes>> {
         self.serving.fetch_add(1, Ordering::SeqCst);
         let _counted = Counted(&self.serving);
+        let is_connect = request.method() == http::Method::CONNECT;
+        let is_large = request.uri().path() == "/large";
         let text = match request.uri().path() {
             "/slow" => {
                 sleep(Duration::from_secs(3_600)).await;
@@ -91,12 +93,31 @@ impl Serve for Arc<Sample> {
             },
             _ => "ok".into(),
         };
-        Response::new(Full::new(text))
+        let mut response = Response::new(Full::new(text));
+        if is_connect {
+            let handover = if is_large { Handover::new(say_much) } else { Handover::new(echo) };
+            response.extensions_mut().insert(handover);
+        }
+        response
     }
 
     fn refuse(&self, head: &RefusedHead, _: &Transport) -> Response<Full<Bytes>> {
         refused(head).map(Full::new)
     }
+}
+
+/// Says back what is said.
+async fn echo(io: Box<dyn ClientIo>) {
+    let (mut from, mut to) = tokio::io::split(io);
+    let _ = tokio::io::copy(&mut from, &mut to).await;
+    let _ = to.shutdown().await;
+}
+
+/// Says more than anybody wants to hear, and leaves.
+async fn say_much(mut io: Box<dyn ClientIo>) {
+    let said = io.write_all(&[b'x'; 1 << 20]);
+    let _ = tokio::time::timeout(Duration::from_secs(1), said).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), io.shutdown()).await;
 }
 
 /// What the reason for a broken body says of it.

@@ -53,7 +53,15 @@ pub(super) struct State {
     is_flooded: Cell<bool>,
     has_ended: Cell<bool>,
     heard: Cell<Heard>,
+    /// Frames of HTTP/2 that the client may still send for nothing.
+    owed: Cell<u32>,
+    /// Small frames of data that have been read in this turn of an HTTP/2 connection.
+    small_frames: Cell<u32>,
 }
+
+/// After so many the streams of a connection get their turn. With what one more read may bring it
+/// stays below the two thousand that the library lets lie unread.
+const SMALL_FRAMES_MAX: u32 = 256;
 
 /// What was heard of a stream's service while the stream was polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +89,8 @@ impl State {
             is_flooded: Cell::default(),
             has_ended: Cell::default(),
             heard: Cell::new(Heard::Nothing),
+            owed: Cell::default(),
+            small_frames: Cell::default(),
         })
     }
 
@@ -164,6 +174,16 @@ impl State {
     pub(super) fn hears<T>(&self, polled: Poll<T>) -> Poll<T> {
         self.heard.set(if polled.is_ready() { Heard::Progress } else { Heard::Wait });
         polled
+    }
+
+    /// Lets an HTTP/2 client acknowledge with so many frames what it has been sent.
+    pub(super) fn owe(&self, frames: u32) {
+        self.owed.set(self.owed.get().saturating_add(frames));
+    }
+
+    /// A turn of an HTTP/2 connection begins: its streams have had theirs.
+    pub(super) fn begin_turn(&self) {
+        self.small_frames.set(0);
     }
 
     fn has_read(&self) {
@@ -272,7 +292,10 @@ impl<S> Watched<S> {
                 passed
             }
             Arrival::Frames(frames, _) => {
-                if frames.take(bytes) {
+                frames.earn(state.owed.take());
+                let is_paid = frames.take(bytes);
+                state.small_frames.set(state.small_frames.get() + frames.take_small());
+                if is_paid {
                     return bytes.len();
                 }
                 state.is_flooded.set(true);
@@ -304,6 +327,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                 return Poll::Ready(Err(error));
             }
             if this.is_over() {
+                return Poll::Pending;
+            }
+            if this.state.small_frames.get() >= SMALL_FRAMES_MAX {
+                context.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let before = buffer.filled().len();

@@ -5,7 +5,11 @@
 //! service gets the handshake with identity and assertion, and decides. Its 101 is checked, and then
 //! bytes pass both ways ([`tunnel`]); any other answer of its passes as it is.
 //!
-//! Source: RFC 6455 §4.2. Not here: what is said over the WebSocket.
+//! HTTP/2 asks for a stream instead of the connection, by an extended CONNECT. `guard` has given it the
+//! form of HTTP/1.1's handshake; what differs is that it has no key, since nobody between could take
+//! it for anything else, and that 200 and not 101 accepts it. The service is asked by HTTP/1.1.
+//!
+//! Sources: RFC 6455 §4.2, RFC 8441 §5. Not here: what is said over the WebSocket.
 
 mod frames;
 mod tunnel;
@@ -25,6 +29,7 @@ use super::pass_through::{self, events};
 use crate::body::{Body, ByteCount};
 use crate::error::{Refusal, Refused};
 use crate::exchange::{Exchange, Step};
+use crate::guard::framing;
 use crate::permit::Permit;
 use crate::pipeline::Worker;
 use crate::pipeline::calls::{self, CallContext};
@@ -37,7 +42,7 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 /// Whether a request asks for a WebSocket. Other upgrades are ignored, as RFC 9110 §7.8 allows.
 pub(super) fn is_handshake(head: &Parts) -> bool {
     head.headers.contains_key(header::UPGRADE)
-        && head.version == Version::HTTP_11
+        && (head.version == Version::HTTP_11 || framing::is_extended_connect(head))
         && lists(&head.headers, &header::UPGRADE, "websocket")
 }
 
@@ -51,7 +56,10 @@ pub(super) async fn upgrade(
     if !proxy.takes_websockets {
         return Err(HandshakeRefused::NotOffered.into());
     }
+    let is_stream = framing::is_extended_connect(&exchange.head);
     let key = check(&exchange.head)?;
+    // It is the client's own where that has one.
+    exchange.head.headers.insert(header::SEC_WEBSOCKET_KEY, key.clone());
     let service = pass_through::service_of(site, proxy, exchange)?;
     let permit = service.websockets.take();
     let permit = permit.ok_or(HandshakeRefused::TooMany(service.websockets.max()))?;
@@ -69,6 +77,11 @@ pub(super) async fn upgrade(
     let Upgraded { answer, io } = upgraded?;
     exchange.steps.take(Step::TransformResponse);
     let Some(io) = io else {
+        if is_stream && answer.response.status().is_success() {
+            // Passed on as it is, it would open the stream.
+            let reason = "a handshake was answered as if it were a request";
+            return Err(CallFailed::Broken(reason.into()).into());
+        }
         return pass_through::response(site, proxy, service, answer).await;
     };
     let (head, _) = answer.response.into_parts();
@@ -79,6 +92,9 @@ pub(super) async fn upgrade(
         return Err(CallFailed::Broken("the 101 does not accept this handshake".into()).into());
     }
     let mut response = switched(site, proxy, service, head)?;
+    if is_stream {
+        accept_stream(&mut response);
+    }
     begin(worker, proxy, exchange, (io, permit), &mut response);
     Ok(response)
 }
@@ -106,6 +122,21 @@ fn switched(
     Ok(response)
 }
 
+/// Makes of the 101 what accepts an extended CONNECT.
+fn accept_stream(response: &mut Response<Body>) {
+    *response.status_mut() = StatusCode::OK;
+    for name in [
+        header::SEC_WEBSOCKET_ACCEPT,
+        header::UPGRADE,
+        header::CONNECTION,
+        // No 101 has these; a success of CONNECT must not (RFC 9110 §9.3.6).
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+    ] {
+        response.headers_mut().remove(name);
+    }
+}
+
 /// Enters the WebSocket among the open streams. It begins once the 101 has been sent.
 fn begin(
     worker: &Worker,
@@ -130,12 +161,21 @@ fn begin(
     response.extensions_mut().insert(events::Streaming);
 }
 
+/// An extended CONNECT to what is no service.
+pub(super) fn not_offered() -> Refused {
+    HandshakeRefused::NotOffered.into()
+}
+
 /// The handshake's key, if it is a handshake of the one version there is.
 fn check(head: &Parts) -> Result<HeaderValue, HandshakeRefused> {
     let headers = &head.headers;
     let version = single(headers, &header::SEC_WEBSOCKET_VERSION);
     if version.is_none_or(|version| version != "13") {
         return Err(HandshakeRefused::Version);
+    }
+    if framing::is_extended_connect(head) {
+        let key = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
+        return HeaderValue::try_from(key).map_err(|_| HandshakeRefused::Malformed);
     }
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
@@ -259,6 +299,23 @@ mod tests {
             return Err("no handshake");
         }
         check(&head).map(drop).map_err(|refused| refused.code())
+    }
+
+    #[test]
+    fn an_extended_connect_has_a_key_of_the_gateway_s_own() {
+        let made = || {
+            let request = Request::connect("http://a/live")
+                .version(Version::HTTP_2)
+                .header("sec-websocket-version", "13")
+                .header("sec-websocket-key", "no key")
+                .extension(hyper::ext::Protocol::from_static("websocket"));
+            let (mut head, ()) = request.body(()).expect("a head").into_parts();
+            framing::settle(&mut head);
+            assert!(is_handshake(&head));
+            check(&head).expect("a handshake")
+        };
+        let (first, second) = (made(), made());
+        assert!(is_nonce(&first) && is_nonce(&second) && first != second);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! HTTP/2 over pipes, under paused time.
 
 use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::ext::Protocol;
 use hyper::rt::Executor;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
@@ -27,6 +29,18 @@ impl Speaker {
         let request = Request::get(format!("http://a{path}")).body(Full::default());
         self.requests.ready().await?;
         self.requests.send_request(request.expect("a request")).await
+    }
+
+    /// A stream that is handed over; but for `/large` it says back what it is told.
+    async fn tunnel(&mut self, path: &str) -> TokioIo<Upgraded> {
+        // The gateway has said by then that it takes one.
+        self.hear("/").await.expect("an answer");
+        let request = Request::connect(format!("http://a{path}"));
+        let request = request.extension(Protocol::from_static("any"));
+        let request = request.body(Full::default()).expect("a request");
+        let answer = self.requests.send_request(request).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        TokioIo::new(hyper::upgrade::on(answer).await.expect("a stream"))
     }
 
     /// The body of an answer.
@@ -176,6 +190,76 @@ async fn a_panic_in_one_stream_leaves_the_others() {
     play(async |mut speaker, _| {
         assert!(speaker.ask("/panic").await.is_err());
         assert_eq!(speaker.hear("/").await.expect("an answer"), "ok");
+    })
+    .await;
+}
+
+async fn say_back(tunnel: &mut TokioIo<Upgraded>, said: &[u8; 4]) {
+    tunnel.write_all(said).await.expect("an open stream");
+    let mut heard = [0; 4];
+    tunnel.read_exact(&mut heard).await.expect("an open stream");
+    assert_eq!(&heard, said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_handed_over_may_be_silent_and_keeps_its_connection() {
+    play(async |mut speaker, _| {
+        let mut tunnel = speaker.tunnel("/").await;
+        let mut other = speaker.tunnel("/").await;
+        for _ in 0..3 {
+            say_back(&mut tunnel, b"ping").await;
+            sleep(Duration::from_secs(1_000)).await;
+        }
+        assert_eq!(speaker.hear("/").await.expect("an answer"), "ok", "beside it");
+        drop(other.shutdown().await);
+        assert_eq!(other.read(&mut [0; 4]).await.expect("an end"), 0);
+        say_back(&mut tunnel, b"pong").await;
+        sleep(Duration::from_secs(1_000)).await;
+        let started = Instant::now();
+        drop((tunnel, other));
+        assert!(speaker.ends.await.expect("no panic").is_ok(), "told to go");
+        assert_eq!(started.elapsed().as_secs(), 75, "idle since the last stream has ended");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_handed_over_is_reset_when_its_client_does_not_take_its_end() {
+    play(async |mut speaker, _| {
+        let mut tunnel = speaker.tunnel("/large").await;
+        sleep(Duration::from_secs(10)).await;
+        let mut taken = Vec::new();
+        // To the library, a stream that is cancelled is one that ends.
+        tunnel.read_to_end(&mut taken).await.expect("an end");
+        assert_eq!(taken.len(), 32 * 1024, "the window, and nothing of what waited behind it");
+        assert_eq!(speaker.hear("/").await.expect("an answer"), "ok", "the connection goes on");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_streams_that_were_handed_over() {
+    play(async |mut speaker, core| {
+        let mut tunnel = speaker.tunnel("/").await;
+        core.drain();
+        sleep(Duration::from_secs(10)).await;
+        assert!(speaker.ask("/").await.is_err(), "after GOAWAY");
+        say_back(&mut tunnel, b"ping").await;
+        let started = Instant::now();
+        drop(tunnel);
+        assert!(speaker.ends.await.expect("no panic").is_ok());
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_is_over_once_its_streams_have_heard_of_it() {
+    play(async |mut speaker, _| {
+        let mut tunnel = speaker.tunnel("/").await;
+        say_back(&mut tunnel, b"ping").await;
+        // `play` waits for the connection's end.
+        speaker.ends.abort();
     })
     .await;
 }

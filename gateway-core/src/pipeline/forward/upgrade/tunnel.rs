@@ -6,7 +6,7 @@
 //! does not wait for that: nothing more passes, and a side in the middle of a frame is cut.
 //!
 //! A WebSocket has no half: when one side ends, what it has sent is delivered, and the other side is
-//! closed.
+//! closed. A client's stream of HTTP/2 is reset when the service's connection was.
 
 use std::future::poll_fn;
 use std::io;
@@ -55,8 +55,14 @@ pub(super) struct Tunnel {
 /// Why it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    Client { in_order: bool },
-    Service { in_order: bool },
+    Client {
+        in_order: bool,
+    },
+    /// In order: a Close frame has passed.
+    Service {
+        in_order: bool,
+        is_reset: bool,
+    },
     Idle,
     Ended(EndedBy),
 }
@@ -65,7 +71,7 @@ impl End {
     /// For the record.
     const fn code(self) -> Option<&'static str> {
         match self {
-            Self::Client { in_order: true } | Self::Service { in_order: true } => None,
+            Self::Client { in_order: true } | Self::Service { in_order: true, .. } => None,
             Self::Client { .. } => Some("client_disconnected"),
             Self::Service { .. } => Some("upstream_broke_off"),
             Self::Idle => Some(IDLE_CODE),
@@ -90,7 +96,10 @@ impl Tunnel {
         }
         record.close(both.down.bytes, end.code());
         drop((open, permit));
-        hang_up(&mut *client, &mut *service).await;
+        let is_broken = matches!(end, End::Service { in_order: false, is_reset: true });
+        if !is_broken || !client.breaks_off() {
+            hang_up(&mut *client, &mut *service).await;
+        }
     }
 }
 
@@ -151,8 +160,12 @@ impl Both {
         match (up, down) {
             (Poll::Ready(Moved::Ended | Moved::CannotRead), _)
             | (_, Poll::Ready(Moved::CannotWrite)) => Poll::Ready(End::Client { in_order }),
-            (_, Poll::Ready(Moved::Ended | Moved::CannotRead))
-            | (Poll::Ready(Moved::CannotWrite), _) => Poll::Ready(End::Service { in_order }),
+            (_, Poll::Ready(Moved::Ended)) => {
+                Poll::Ready(End::Service { in_order, is_reset: false })
+            }
+            (_, Poll::Ready(Moved::CannotRead)) | (Poll::Ready(Moved::CannotWrite), _) => {
+                Poll::Ready(End::Service { in_order, is_reset: true })
+            }
             // Nobody asks who has ended it, since it is the gateway.
             (Poll::Ready(Moved::Between), Poll::Ready(Moved::Between)) => Poll::Ready(End::Idle),
             _ => Poll::Pending,

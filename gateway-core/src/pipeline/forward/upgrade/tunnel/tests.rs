@@ -10,6 +10,8 @@ use crate::body::ByteCount;
 use crate::permit::Permits;
 use crate::pipeline::Streams;
 
+impl ClientIo for DuplexStream {}
+
 /// Runs a tunnel while `script` plays client and service; says how long the tunnel took.
 async fn play(
     idle_timeout: Duration,
