@@ -21,6 +21,7 @@
 mod balance;
 mod breaker;
 mod client;
+mod common;
 pub mod concurrency;
 mod condition;
 mod connect;
@@ -49,6 +50,7 @@ mod wire;
 pub use balance::Balance;
 pub use breaker::{BreakerRules, FailureShare};
 pub use client::{Answer, Client};
+pub use common::CommonFields;
 pub use condition::FailureRules;
 pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;

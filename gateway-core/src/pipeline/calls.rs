@@ -24,6 +24,7 @@ use crate::clock::Moment;
 use crate::error::{InternalError, Refused};
 use crate::exchange::{Credential, Exchange, RequestId};
 use crate::header::{BAGGAGE, TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::json_object::{Digits, decimal};
 use crate::metric::Shed;
 use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
@@ -33,7 +34,7 @@ use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
 use crate::upstream::retry::RetryPolicy;
-use crate::upstream::{self, Answer, CallFailed, Picked, Upgraded};
+use crate::upstream::{self, Answer, CallFailed, CommonFields, Picked, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -90,6 +91,7 @@ pub(super) async fn call(
         site,
         service,
         context,
+        common: None,
         span: &span,
         retry,
         due: context.deadline,
@@ -112,8 +114,17 @@ pub(super) async fn upgrade(
     let called = (request.method(), request.uri().path());
     let span = CallSpan::of_service(&context.trace, service, called);
     let (due, priority) = (context.deadline, context.priority);
-    let calling =
-        Calling { worker, site, service, context, span: &span, retry: None, due, priority };
+    let calling = Calling {
+        worker,
+        site,
+        service,
+        context,
+        common: None,
+        span: &span,
+        retry: None,
+        due,
+        priority,
+    };
     dress(site, context, request.headers_mut());
     let time_left = due.since(started);
     let (answer, io) = match service.targets.pick(clock, started) {
@@ -144,6 +155,8 @@ pub(super) struct Calling<'a> {
     pub(super) site: &'a Site,
     pub(super) service: &'a Service,
     pub(super) context: &'a CallContext,
+    /// What it says beside its own fields, where that is written down already.
+    pub(super) common: Option<&'a CommonFields>,
     /// What each attempt's span is within.
     pub(super) span: &'a CallSpan,
     /// How it is repeated; `None`: it is not.
@@ -331,8 +344,22 @@ pub(super) fn dress(site: &Site, context: &CallContext, headers: &mut HeaderMap)
     }
 }
 
+/// An address of IPv4 without `fmt`, since it is written with every request.
 fn address(client: IpAddr) -> HeaderValue {
-    HeaderValue::from_maybe_shared(Bytes::from(client.to_string()))
+    let text = match client {
+        IpAddr::V4(client) => {
+            let mut text = Vec::with_capacity("255.255.255.255".len());
+            for (place, octet) in client.octets().into_iter().enumerate() {
+                if place > 0 {
+                    text.push(b'.');
+                }
+                text.extend_from_slice(decimal(octet.into(), &mut Digits::default()));
+            }
+            text
+        }
+        IpAddr::V6(client) => client.to_string().into_bytes(),
+    };
+    HeaderValue::from_maybe_shared(Bytes::from(text))
         .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
@@ -468,4 +495,16 @@ pub(super) fn request_of(call: &Call, dressed: HeaderMap) -> Request<Body> {
     }
     fields.extend(headers);
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_everybody_writes_it() {
+        for text in ["203.0.113.7", "0.10.200.255", "2001:db8::1"] {
+            assert_eq!(address(text.parse().expect("an address")), text);
+        }
+    }
 }

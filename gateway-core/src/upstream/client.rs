@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::body::{Body, BodyError, Carry as _, ServiceBody};
 use crate::permit::Permit;
+use crate::upstream::common::CommonFields;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
 use crate::upstream::http1::{Failed, Outgoing};
@@ -97,7 +98,7 @@ impl<C: Connect> Client<C> {
         request: Request<Body>,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
-        self.call_as(target, request, true, time_left).await
+        self.call_as(target, (request, None), true, time_left).await
     }
 
     /// The same for a request that is sent once, whatever its method.
@@ -111,14 +112,15 @@ impl<C: Connect> Client<C> {
         request: Request<Body>,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
-        self.call_as(target, request, false, time_left).await
+        self.call_as(target, (request, None), false, time_left).await
     }
 
-    /// `may_repeat` says whether a request may go out again, where its method allows it.
+    /// A request with what it has in common with others. `may_repeat` says whether it may go out
+    /// again, where its method allows it.
     pub(crate) async fn call_as(
         &self,
         target: &Arc<Target>,
-        request: Request<Body>,
+        (mut request, common): (Request<Body>, Option<&CommonFields>),
         may_repeat: bool,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
@@ -129,19 +131,22 @@ impl<C: Connect> Client<C> {
         let Some(permit) = target.permit() else {
             return Err(CallFailed::Busy(settings.requests_in_flight_max));
         };
-        let request = prepared(target, request);
         if settings.protocol == Protocol::Http2 {
+            let fields = common.into_iter().flat_map(CommonFields::fields);
+            request.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+            let request = prepared(target, request);
             // Boxed: all calls are as large as the largest.
             let call = self.call_multiplexed(target, (request, permit), may_repeat, time_left);
             return Box::pin(call).await;
         }
+        let request = prepared(target, request);
         let ((response, wire), attempts) = if matches!(request.body(), Body::Full(_)) {
             let due = Due::within(settings.response_timeout.min(time_left));
             let may_repeat = may_repeat && request.method().is_idempotent();
-            self.send(target, request, may_repeat, Some(due)).await?
+            self.send(target, (request, common), may_repeat, Some(due)).await?
         } else {
             // Boxed: uploads are rare, and all calls are as large as the largest.
-            (Box::pin(self.send_streamed(target, request, time_left)).await?, 1)
+            (Box::pin(self.send_streamed(target, (request, common), time_left)).await?, 1)
         };
         let response = answered(response, wire, permit, settings.read_timeout);
         Ok(Answer { response, attempts })
@@ -152,14 +157,15 @@ impl<C: Connect> Client<C> {
     async fn send(
         &self,
         target: &Arc<Target>,
-        request: Request<Body>,
+        (request, common): (Request<Body>, Option<&CommonFields>),
         may_repeat: bool,
         due: Option<Due>,
     ) -> Result<(HeadOf<C>, u32), CallFailed> {
         let home = self.home(target);
         let mut unused = home.take();
         let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
-        let mut outgoing = Outgoing::of(request, room);
+        let common = common.map(CommonFields::lines).unwrap_or_default();
+        let mut outgoing = Outgoing::of(request, common, room);
         while let Some(mut wire) = unused {
             let failed = match (wire.send(outgoing, due.map(|due| due.at)).await, due) {
                 (Some(Ok(response)), _) => return Ok(((response, wire), 1)),
@@ -234,13 +240,13 @@ impl<C: Connect> Client<C> {
     async fn send_streamed(
         &self,
         target: &Arc<Target>,
-        request: Request<Body>,
+        (request, common): (Request<Body>, Option<&CommonFields>),
         time_left: Duration,
     ) -> Result<HeadOf<C>, CallFailed> {
         let (head, body) = request.into_parts();
         let (body, sent) = UntilSent::of(body);
         let request = Request::from_parts(head, body);
-        let answer = async { Ok(self.send(target, request, false, None).await?.0) };
+        let answer = async { Ok(self.send(target, (request, common), false, None).await?.0) };
         after_sending(sent, answer, target.settings().response_timeout, time_left).await
     }
 

@@ -35,7 +35,7 @@ use crate::body::BodyError;
 use self::decode::Decoder;
 pub(super) use self::failed::Failed;
 use self::head::Head;
-pub(super) use self::request::Outgoing;
+pub(super) use self::request::{Outgoing, write_fields};
 
 /// Bytes that a read asks for at first, and at most.
 const READ_SIZE_MIN: usize = 8 * 1024;

@@ -101,7 +101,9 @@ impl Calling<'_> {
                     let attempt = self.span.attempt(number, &target);
                     let mut request = make();
                     self.sign(&mut request, &attempt, time_left);
-                    let outcome = client.call_as(&target, request, may_repeat, time_left).await;
+                    let outcome = client
+                        .call_as(&target, (request, self.common), may_repeat, time_left)
+                        .await;
                     return self.ended((target, place, attempt), outcome, started);
                 }
                 Err(failed) => Err(failed),

@@ -62,11 +62,16 @@ enum Framing {
 struct WrongLength;
 
 impl Outgoing {
-    /// A request, written into `room`, which is whatever there is of it.
-    pub(in crate::upstream) fn of(request: Request<Body>, mut room: Vec<u8>) -> Self {
+    /// A request, written into `room`, which is whatever there is of it. `common` are lines of
+    /// fields that it has beside its own.
+    pub(in crate::upstream) fn of(
+        request: Request<Body>,
+        common: &[u8],
+        mut room: Vec<u8>,
+    ) -> Self {
         room.clear();
         let (parts, body) = request.into_parts();
-        let upload = write(&parts, body, &mut room);
+        let upload = write(&parts, common, body, &mut room);
         let is_head = parts.method == Method::HEAD;
         let is_whole = upload.is_none();
         Self { bytes: room, is_whole, upload, is_head, ..Self::default() }
@@ -74,7 +79,7 @@ impl Outgoing {
 
     /// The same for a request that asks for another protocol.
     pub(in crate::upstream) fn of_upgrade(request: Request<Body>) -> Self {
-        Self { may_switch: true, ..Self::of(request, Vec::new()) }
+        Self { may_switch: true, ..Self::of(request, &[], Vec::new()) }
     }
 
     /// Whether nothing of it was sent.
@@ -145,18 +150,14 @@ impl Outgoing {
 }
 
 /// Writes the head, and the body where it is at hand; returns the rest of it.
-fn write(parts: &Parts, body: Body, out: &mut Vec<u8>) -> Option<Upload> {
+fn write(parts: &Parts, common: &[u8], body: Body, out: &mut Vec<u8>) -> Option<Upload> {
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    for (name, value) in &parts.headers {
-        // How long the body is, the connection itself decides.
-        if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
-            write_field(name.as_str(), value.as_bytes(), out);
-        }
-    }
+    write_fields(&parts.headers, out);
+    out.extend_from_slice(common);
     let framing = framing(&parts.method, &parts.headers, &body);
     match framing {
         Framing::Written => {}
@@ -169,6 +170,15 @@ fn write(parts: &Parts, body: Body, out: &mut Vec<u8>) -> Option<Upload> {
     }
     out.extend_from_slice(b"\r\n");
     Upload { body, framing }.without_what_is_at_hand(out)
+}
+
+/// Writes fields, but for those that tell how long a body is: that the connection itself decides.
+pub(in crate::upstream) fn write_fields(fields: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in fields {
+        if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
+            write_field(name.as_str(), value.as_bytes(), out);
+        }
+    }
 }
 
 fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {

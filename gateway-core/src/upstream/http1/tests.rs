@@ -29,7 +29,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     request: Request<Body>,
 ) -> Result<Response<()>, Failed> {
     let room = connection.room();
-    connection.begin(Outgoing::of(request, room));
+    connection.begin(Outgoing::of(request, &[], room));
     poll_fn(|context| connection.poll_head(context)).await
 }
 
@@ -93,7 +93,7 @@ async fn exchanged(
     let request = request("GET", Body::empty());
     connection.begin(match asks_to_switch {
         true => Outgoing::of_upgrade(request),
-        false => Outgoing::of(request, Vec::new()),
+        false => Outgoing::of(request, &[], Vec::new()),
     });
     tokio::join!(poll_fn(|context| connection.poll_head(context)), service).0
 }

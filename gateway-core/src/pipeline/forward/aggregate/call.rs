@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 
 use crate::aggregation::caller::{Caller, PartAnswer, PartCall, PartFailure};
 use crate::aggregation::part_cache::CacheUse;
 use crate::aggregation::status::Reason;
 use crate::clock::Moment;
 use crate::exchange::Exchange;
-use crate::header::{IDEMPOTENCY_KEY, TRACEPARENT};
+use crate::header::IDEMPOTENCY_KEY;
 use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
 use crate::pipeline::calls::{self, CallContext, Calling};
 use crate::priority::Priority;
 use crate::site::Site;
-use crate::upstream::{self, CallFailed};
+use crate::upstream::{self, CallFailed, CommonFields};
 
 /// Calls services on one request's behalf.
 #[derive(Debug, Clone)]
@@ -47,22 +47,21 @@ impl Again {
     }
 }
 
-/// What is the same for all calls of a request: made once, and copied as a whole.
+/// About as many fields as a call has of its own, or in common with the others.
+const FIELDS: usize = 6;
+
+/// What is the same for all calls of a request: made and written down once.
 #[derive(Debug)]
 struct Said {
     context: CallContext,
-    headers: HeaderMap,
+    fields: CommonFields,
 }
 
 impl Said {
     fn of(context: CallContext, site: &Site) -> Self {
-        let mut headers = HeaderMap::with_capacity(16);
-        // Places for what each call has of its own, so that no copy has to grow.
-        for name in [&header::HOST, &TRACEPARENT, &site.assertion_header] {
-            headers.insert(name.clone(), HeaderValue::from_static(""));
-        }
-        calls::dress(site, &context, &mut headers);
-        Self { context, headers }
+        let mut fields = HeaderMap::with_capacity(FIELDS);
+        calls::dress(site, &context, &mut fields);
+        Self { context, fields: CommonFields::new(fields) }
     }
 }
 
@@ -111,6 +110,7 @@ async fn make(
         site,
         service,
         context,
+        common: None,
         span: &span,
         retry: service.retry.as_ref(),
         due: worker.core.clock.now().after(call.time_left),
@@ -129,7 +129,17 @@ async fn answer(
     let PartCall { call, size_max, is_spare, .. } = call;
     let clock = &calling.worker.core.clock;
     let started = clock.now();
-    let request = || calls::request_of(&call, said.headers.clone());
+    // A part that says one of them otherwise has the last word.
+    let is_own = call.headers.iter().any(|(name, _)| said.fields.contains(name));
+    let common = (!is_own).then_some(&said.fields);
+    let calling = Calling { common, ..calling };
+    let request = || {
+        let dressed = match common {
+            Some(_) => HeaderMap::with_capacity(FIELDS),
+            None => said.fields.fields().clone(),
+        };
+        calls::request_of(&call, dressed)
+    };
     // A write is never repeated unless its service can tell that it has had it before.
     let may_repeat =
         call.method.is_safe() || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
