@@ -30,7 +30,7 @@ use crate::server::watched::Watched;
 pub(super) const QUIET: Duration = Duration::from_secs(2);
 
 /// Connections of one core that wait for a request and are not at rest, with those that serve one:
-/// some 13 MiB. Beyond it a connection rests as soon as it has answered, which makes its next
+/// some 15 MiB. Beyond it a connection rests as soon as it has answered, which makes its next
 /// request dearer by the few microseconds that the library needs to begin.
 pub(super) const AWAKE_MAX: usize = 512;
 
