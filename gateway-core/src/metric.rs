@@ -93,6 +93,8 @@ pub struct Metrics {
     pub panics: Counter,
     /// `gateway_open_connections`
     pub connections: Gauge,
+    /// `gateway_resting_connections`: those of them that hold no buffers.
+    pub resting_connections: Gauge,
     /// `gateway_open_streams`: answers of events and WebSockets.
     pub streams: Gauge,
     /// `gateway_tasks`: set when the page is read.
@@ -143,6 +145,7 @@ impl Metrics {
             spans: Family::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
+            resting_connections: Gauge::default(),
             streams: Gauge::default(),
             tasks: Tasks::default(),
             handshakes: Family::default(),
@@ -202,6 +205,8 @@ impl Metrics {
             "Client connections",
             self.connections.clone(),
         );
+        let help = "Client connections that hold no buffers, because nothing is asked on them";
+        registry.register("gateway_resting_connections", help, self.resting_connections.clone());
         let help = "Open answers of events and WebSockets";
         registry.register("gateway_open_streams", help, self.streams.clone());
         let help = "Client connections that the gateway ended for what the client did";

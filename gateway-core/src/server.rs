@@ -3,8 +3,8 @@
 //! Read in this order: [`Server`] binds and starts the cores, `accept` is one core's life,
 //! [`Entrance`] what a connection passes first ([`proxy_protocol`], [`tls`]), `connection` is one
 //! connection's, [`Transport`] what is known of it, `watched` is how a connection knows what it waits
-//! for, `intake` what of a client's bytes is let in, `http2` and `frames` are the same for HTTP/2,
-//! `core` is what the connections of one core share.
+//! for, `intake` what of a client's bytes is let in, `rest` what is left of it while nothing is asked,
+//! `http2` and `frames` are the same for HTTP/2, `core` is what the connections of one core share.
 //! [`background`] is the runtime for everything beside the hot path, [`lag`] how far a core is behind.
 //!
 //! Invariants
@@ -40,6 +40,7 @@ pub mod lag;
 mod listen;
 pub mod proxy_protocol;
 pub mod redirect;
+mod rest;
 #[cfg(test)]
 mod tests;
 pub mod tls;
@@ -132,6 +133,7 @@ struct Shared {
     entrance: Arc<Entrance>,
     connections: Arc<Permits>,
     open: Gauge,
+    resting: Gauge,
     ends: Family<ConnectionEnd, Counter>,
     tasks: Tasks,
     /// True once nobody shall be waited for any longer.
@@ -182,6 +184,7 @@ impl Server {
             entrance: Arc::default(),
             settings: Arc::new(settings),
             open: metrics.connections.clone(),
+            resting: metrics.resting_connections.clone(),
             ends: metrics.connection_ends.clone(),
             tasks: metrics.tasks.clone(),
         };

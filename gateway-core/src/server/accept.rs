@@ -47,7 +47,8 @@ impl Life {
                 Ok(listener) => listener,
                 Err(error) => return not_started(&started, error),
             };
-            let core = Core::new(make(), Arc::clone(&shared.settings), shared.ends.clone());
+            let Shared { settings, ends, resting, .. } = &shared;
+            let core = Core::new(make(), Arc::clone(settings), ends.clone(), resting.clone());
             let door = Door { core, shared, is_full: Cell::new(false) };
             let _ = started.send(Ok(()));
             // Each core's end closes, so that the server notices one that says nothing.

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -22,6 +23,7 @@ use crate::metric::ConnectionEnd;
 use crate::server::core::{Core, Place};
 use crate::server::frames::Frames;
 use crate::server::intake::Intake;
+use crate::server::rest::{self, AWAKE_MAX, QUIET};
 use crate::server::watched::{Arrival, Phase, Served, State, Watched};
 use crate::server::{ClientIo, Handover, Protocol, Serve, Transport, http2};
 use crate::upstream::Rewound;
@@ -45,10 +47,14 @@ pub(super) struct Connected<S> {
 }
 
 /// How a connection ends, if not by itself.
-enum End {
+pub(super) enum End {
     Closed(hyper::Result<()>),
-    /// It becomes one of HTTP/2.
-    Http2,
+    /// The client left before it had asked for anything more.
+    Left,
+    /// The connection broke while nothing was asked.
+    Broken(io::Error),
+    /// Nothing has been asked for a while: it goes on at rest.
+    Rests,
     /// Nobody asks for anything.
     Unused,
     /// The head of a request does not come to its end.
@@ -74,13 +80,34 @@ where
     let may_be_http2 = match on.transport.protocol {
         Protocol::Http2 => {
             let arrival = Arrival::Frames(on.frames(), Vec::new());
-            return http2::run(&on, Watched { io, state, arrival }).await;
+            return Box::pin(http2::run(&on, Watched { io, state, arrival })).await;
         }
         Protocol::Detect => true,
         Protocol::Http1 => false,
     };
     let arrival = Arrival::Messages(Intake::new(on.core.head_limits, may_be_http2));
-    let Some(watched) = run_http1(&on, Watched { io, state, arrival }).await else { return };
+    let mut watched = Watched { io, state, arrival };
+    let mut alarm = Alarm::default();
+    loop {
+        if let Err(end) = rest::until_asked(&on, &mut watched, &mut alarm).await {
+            return on.ended(end);
+        }
+        // In boxes, or a connection at rest would keep the room for them.
+        if on.state.is_http2() {
+            return Box::pin(turn_to_http2(&on, watched)).await;
+        }
+        match Box::pin(run_http1(&on, watched, &mut alarm)).await {
+            Some(rests) => watched = rests,
+            None => return,
+        }
+    }
+}
+
+async fn turn_to_http2<S, I>(on: &Rc<Connected<S>>, watched: Watched<I>)
+where
+    S: Serve,
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let Watched { io, state, arrival: Arrival::Messages(intake) } = watched else { return };
     let held = intake.into_held();
     let mut frames = on.frames();
@@ -89,31 +116,35 @@ where
         return on.flooded();
     }
     state.enter(Phase::New);
-    http2::run(&on, Watched { io, state, arrival: Arrival::Frames(frames, held) }).await;
+    http2::run(on, Watched { io, state, arrival: Arrival::Frames(frames, held) }).await;
 }
 
-/// Comes back with the connection when it is one of HTTP/2.
-async fn run_http1<S, I>(on: &Rc<Connected<S>>, io: Watched<I>) -> Option<Watched<I>>
+/// Comes back with the connection when it rests.
+async fn run_http1<S, I>(
+    on: &Rc<Connected<S>>,
+    io: Watched<I>,
+    alarm: &mut Alarm,
+) -> Option<Watched<I>>
 where
     S: Serve,
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let (peer, state) = (on.transport.peer, &on.state);
+    let state = &on.state;
+    let _awake = on.core.wake_up();
     let service = service_fn({
         let on = Rc::clone(on);
         move |request| answer_http1(Rc::clone(&on), request)
     });
     let mut http = on.core.http1.serve_connection(TokioIo::new(io), service);
-    let mut alarm = Alarm::default();
     let end = poll_fn(|context| {
         loop {
             if let Poll::Ready(closed) = Pin::new(&mut http).poll(context) {
                 return Poll::Ready(End::Closed(closed));
             }
-            if state.is_http2() {
-                return Poll::Ready(End::Http2);
+            if state.may_rest() && on.core.awake() > AWAKE_MAX {
+                return Poll::Ready(End::Rests);
             }
-            let Some((due, end)) = on.due() else { return Poll::Pending };
+            let Some((due, end)) = on.due_or_rest() else { return Poll::Pending };
             ready!(alarm.poll_at(due, context));
             // The head is refused when the connection is polled again; it must not come to that
             // twice.
@@ -123,7 +154,12 @@ where
         }
     });
     match end.await {
-        End::Http2 => return Some(http.into_parts().io.into_inner()),
+        End::Rests => {
+            let parts = http.into_parts();
+            // There is something only where a body has outlived its answer, and the next request may
+            // be behind it. Losing that would make the answers those of other requests.
+            return parts.read_buf.is_empty().then(|| parts.io.into_inner());
+        }
         End::Closed(Ok(())) => {
             let parts = http.into_parts();
             match state.heir() {
@@ -131,15 +167,7 @@ where
                 None => linger(parts.io.into_inner()).await,
             }
         }
-        End::Unused => {}
-        End::Closed(Err(error)) => {
-            tracing::debug!(%peer, %error, "a client's connection broke");
-            if error.is_parse() {
-                on.count_end("unreadable");
-            }
-        }
-        End::Stalled => on.stalled(),
-        End::SlowHead => on.count_end("head_too_slow"),
+        end => on.ended(end),
     }
     None
 }
@@ -209,6 +237,23 @@ impl<S> Connected<S> {
         Frames::new(self.core.settings.http2.control_frames_max)
     }
 
+    /// Notes an end after which nothing is left to do.
+    fn ended(&self, end: End) {
+        let peer = self.transport.peer;
+        match end {
+            End::Closed(Ok(())) | End::Left | End::Rests | End::Unused => {}
+            End::Closed(Err(error)) => {
+                tracing::debug!(%peer, %error, "a client's connection broke");
+                if error.is_parse() {
+                    self.count_end("unreadable");
+                }
+            }
+            End::Broken(error) => tracing::debug!(%peer, %error, "a client's connection broke"),
+            End::Stalled => self.stalled(),
+            End::SlowHead => self.count_end("head_too_slow"),
+        }
+    }
+
     /// Counts an end that the client has brought about.
     pub(super) fn count_end(&self, reason: &'static str) {
         self.core.ends.get_or_create(&ConnectionEnd { reason }).inc();
@@ -225,9 +270,16 @@ impl<S> Connected<S> {
         self.count_end("stalled");
     }
 
+    /// The same while the library has the connection: it may come to rest before.
+    fn due_or_rest(&self) -> Option<(Instant, End)> {
+        let (due, end) = self.due()?;
+        let rests = self.state.may_rest().then(|| self.state.since() + QUIET);
+        Some(rests.filter(|&rests| rests < due).map_or((due, end), |rests| (rests, End::Rests)))
+    }
+
     /// When the wait for the client ends, and how; `None` while it is not the client that is
     /// waited for.
-    fn due(&self) -> Option<(Instant, End)> {
+    pub(super) fn due(&self) -> Option<(Instant, End)> {
         let (core, state) = (&self.core, &self.state);
         let settings = &core.settings;
         if let Some(since) = state.blocked_since() {

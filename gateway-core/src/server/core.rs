@@ -39,6 +39,9 @@ pub(super) struct Core<S> {
     draining_since: Cell<Option<Instant>>,
     connections: RefCell<HashMap<u64, Option<Waker>>>,
     connections_seen: Cell<u64>,
+    /// Those that are not at rest.
+    awake: Cell<usize>,
+    resting: Gauge,
     emptied: Notify,
 }
 
@@ -47,6 +50,7 @@ impl<S> Core<S> {
         serve: S,
         settings: Arc<ServerSettings>,
         ends: Family<ConnectionEnd, Counter>,
+        resting: Gauge,
     ) -> Rc<Self> {
         let limits = settings.head_limits;
         let head_limits = HeadLimits {
@@ -63,6 +67,8 @@ impl<S> Core<S> {
             draining_since: Cell::default(),
             connections: RefCell::default(),
             connections_seen: Cell::default(),
+            awake: Cell::default(),
+            resting,
             emptied: Notify::new(),
         })
     }
@@ -74,6 +80,22 @@ impl<S> Core<S> {
         self.connections.borrow_mut().insert(id, None);
         open.inc();
         Place { core: Rc::clone(self), id, open, _permit: permit }
+    }
+
+    /// The HTTP library has a connection, until this is dropped.
+    pub(super) fn wake_up(&self) -> Awake<'_> {
+        self.awake.set(self.awake.get() + 1);
+        Awake(&self.awake)
+    }
+
+    /// A connection is at rest, until this is dropped.
+    pub(super) fn rest(&self) -> Resting<'_> {
+        self.resting.inc();
+        Resting(&self.resting)
+    }
+
+    pub(super) fn awake(&self) -> usize {
+        self.awake.get()
     }
 
     /// Tells every connection that the core will end.
@@ -97,6 +119,24 @@ impl<S> Core<S> {
         while self.open() > 0 {
             self.emptied.notified().await;
         }
+    }
+}
+
+/// A connection at rest.
+pub(super) struct Resting<'a>(&'a Gauge);
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A connection that is not at rest.
+pub(super) struct Awake<'a>(&'a Cell<usize>);
+
+impl Drop for Awake<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

@@ -75,12 +75,17 @@ impl Intake {
             self.settle();
             return passed;
         }
+        self.hold(bytes);
+        0
+    }
+
+    /// Takes what was just read, and holds all of it: what may pass is released.
+    pub(super) fn hold(&mut self, bytes: &[u8]) {
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(bytes);
         self.released += self.scan(held.get(self.released..).unwrap_or_default());
         self.held = held;
         self.settle();
-        0
     }
 
     /// What can never pass is not held, and the substitute of a refused head passes in its place.

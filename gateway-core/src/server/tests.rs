@@ -1,6 +1,7 @@
 //! Bytes in, bytes out. Waits are tested over pipes under paused time, the rest over TCP.
 
 mod http2;
+mod rest;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,7 +9,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::{BodyExt as _, Full};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex,
+};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
@@ -19,9 +22,9 @@ use crate::error::Refusal as _;
 use crate::upstream::testing::target_at;
 use crate::upstream::{Client, Network, Target};
 
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const LAST_OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
-const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+pub(super) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 pub(super) fn settings() -> ServerSettings {
     ServerSettings {
@@ -41,18 +44,25 @@ pub(super) fn settings() -> ServerSettings {
 
 /// Answers `ok`, in the manner that the path says.
 #[derive(Debug)]
-struct Sample {
+pub(super) struct Sample {
     /// `/gate` waits for one of these.
     gate: Semaphore,
     /// `/block` stops the whole core while somebody holds this.
     block: Mutex<()>,
+    /// What `/keep` holds on to: the body of its request.
+    kept: Mutex<Option<Incoming>>,
     /// Requests that are being served.
     serving: AtomicUsize,
 }
 
 impl Default for Sample {
     fn default() -> Self {
-        Self { gate: Semaphore::new(0), block: Mutex::default(), serving: AtomicUsize::new(0) }
+        Self {
+            gate: Semaphore::new(0),
+            block: Mutex::default(),
+            kept: Mutex::default(),
+            serving: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -83,6 +93,10 @@ impl Serve for Arc<Sample> {
             }
             "/block" => {
                 drop(self.block.lock().expect("no panic"));
+                "ok".into()
+            }
+            "/keep" => {
+                *self.kept.lock().expect("no panic") = Some(request.into_body());
                 "ok".into()
             }
             "/panic" => panic!("as the test wants"),
@@ -137,16 +151,17 @@ fn refused(head: &RefusedHead) -> Response<Bytes> {
 }
 
 /// One connection at the client's end, and what the server does on it.
-struct Piped {
-    client: DuplexStream,
-    place: Place<Arc<Sample>>,
-    server: Option<DuplexStream>,
+pub(super) struct Piped {
+    pub(super) client: DuplexStream,
+    pub(super) place: Place<Arc<Sample>>,
+    pub(super) server: Option<DuplexStream>,
 }
 
 impl Piped {
-    fn new(settings: ServerSettings) -> Self {
+    pub(super) fn new(settings: ServerSettings) -> Self {
         let (client, server) = duplex(16 * 1024);
-        let core = Core::new(Arc::default(), Arc::new(settings), Family::default());
+        let (settings, resting) = (Arc::new(settings), Gauge::default());
+        let core = Core::new(Arc::default(), settings, Family::default(), resting);
         let permit = Permits::new(1).take().expect("a permit");
         let place = core.enter(permit, Default::default());
         Self { client, place, server: Some(server) }
@@ -161,12 +176,12 @@ impl Piped {
     }
 }
 
-async fn say(client: &mut DuplexStream, bytes: &str) {
+pub(super) async fn say(client: &mut (impl AsyncWrite + Unpin), bytes: &str) {
     client.write_all(bytes.as_bytes()).await.expect("a server");
 }
 
 /// What the server says until it has said `end`, without the date.
-async fn hear(client: &mut DuplexStream, end: &str) -> String {
+pub(super) async fn hear(client: &mut (impl AsyncRead + Unpin), end: &str) -> String {
     let mut heard = Vec::new();
     while !heard.ends_with(end.as_bytes()) {
         heard.push(client.read_u8().await.expect("more"));
@@ -175,7 +190,7 @@ async fn hear(client: &mut DuplexStream, end: &str) -> String {
 }
 
 /// What the server says until it hangs up, without the date.
-async fn hear_all(client: &mut DuplexStream) -> String {
+pub(super) async fn hear_all(client: &mut (impl AsyncRead + Unpin)) -> String {
     let mut heard = Vec::new();
     client.read_to_end(&mut heard).await.expect("an end");
     undated(&heard)

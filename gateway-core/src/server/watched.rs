@@ -44,6 +44,10 @@ pub(super) struct State {
     serving: Cell<u32>,
     /// Part of the next head is here already.
     is_inside_head: Cell<bool>,
+    /// Part of a message is not here yet.
+    is_inside_message: Cell<bool>,
+    /// Everything has gone out, and the connection is not being closed.
+    is_flushed: Cell<bool>,
     /// The head that is arriving is to be refused.
     gives_up: Cell<bool>,
     refused: RefCell<Option<RefusedHead>>,
@@ -82,6 +86,8 @@ impl State {
             blocked_since: Cell::default(),
             serving: Cell::default(),
             is_inside_head: Cell::default(),
+            is_inside_message: Cell::default(),
+            is_flushed: Cell::default(),
             gives_up: Cell::default(),
             refused: RefCell::default(),
             heir: RefCell::default(),
@@ -108,6 +114,16 @@ impl State {
     /// Since when the client has taken nothing, though there is something for it.
     pub(super) fn blocked_since(&self) -> Option<Instant> {
         self.blocked_since.get()
+    }
+
+    /// Whether the connection is between two messages, and nothing of it is left in the library.
+    ///
+    /// A request may be answered before its body is here.
+    pub(super) fn may_rest(&self) -> bool {
+        self.phase.get() == Phase::Idle
+            && !self.is_inside_message.get()
+            && self.is_flushed.get()
+            && self.blocked_since.get().is_none()
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -192,6 +208,16 @@ impl State {
         }
     }
 
+    /// Notes where the messages stand after what was just read.
+    fn has_taken(&self, intake: &Intake) {
+        self.is_inside_head.set(intake.is_inside_head());
+        self.is_inside_message.set(intake.is_inside_message());
+        self.is_http2.set(intake.is_http2());
+        if intake.is_over() {
+            self.refused.replace(intake.refused().cloned());
+        }
+    }
+
     fn has_written<T>(&self, polled: Poll<T>) -> Poll<T> {
         if polled.is_ready() {
             self.blocked_since.set(None);
@@ -230,16 +256,42 @@ pub(super) struct Watched<S> {
 }
 
 impl<S> Watched<S> {
+    /// Whether somebody has to act on what is held.
+    pub(super) fn has_arrived(&mut self) -> bool {
+        self.refuse_what_is_given_up();
+        match &self.arrival {
+            Arrival::Messages(intake) => !intake.released().is_empty() || intake.is_http2(),
+            // The library of HTTP/2 never gives a connection back.
+            Arrival::Frames(..) => true,
+        }
+    }
+
+    /// Takes what was just read of messages, and holds all of it.
+    pub(super) fn hold(&mut self, bytes: &[u8]) {
+        if let Arrival::Messages(intake) = &mut self.arrival {
+            self.state.has_read();
+            intake.hold(bytes);
+            self.state.has_taken(intake);
+        }
+    }
+
+    fn refuse_what_is_given_up(&mut self) {
+        if !self.state.gives_up.get() {
+            return;
+        }
+        if let Arrival::Messages(intake) = &mut self.arrival
+            && !intake.is_over()
+        {
+            intake.give_up();
+            self.state.refused.replace(intake.refused().cloned());
+        }
+    }
+
     /// Hands over what has been held, as far as it may pass. Whether there was anything.
     fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        self.refuse_what_is_given_up();
         let held = match &mut self.arrival {
-            Arrival::Messages(intake) => {
-                if self.state.gives_up.get() && !intake.is_over() {
-                    intake.give_up();
-                    self.state.refused.replace(intake.refused().cloned());
-                }
-                intake.released()
-            }
+            Arrival::Messages(intake) => intake.released(),
             Arrival::Frames(_, held) => held,
         };
         let size = held.len().min(buffer.remaining());
@@ -263,9 +315,7 @@ impl<S> Watched<S> {
     /// is somebody else's then, and its bytes with it.
     fn is_over(&self) -> bool {
         match &self.arrival {
-            Arrival::Messages(intake) => {
-                intake.is_over() || intake.is_http2() || self.state.heir.borrow().is_some()
-            }
+            Arrival::Messages(intake) => intake.is_over() || self.state.heir.borrow().is_some(),
             Arrival::Frames(..) => self.state.is_flooded(),
         }
     }
@@ -284,11 +334,7 @@ impl<S> Watched<S> {
             Arrival::Messages(intake) => {
                 state.has_read();
                 let passed = intake.take(bytes);
-                state.is_inside_head.set(intake.is_inside_head());
-                state.is_http2.set(intake.is_http2());
-                if intake.is_over() {
-                    state.refused.replace(intake.refused().cloned());
-                }
+                state.has_taken(intake);
                 passed
             }
             Arrival::Frames(frames, _) => {
@@ -378,11 +424,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(context)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_flush(context);
+        this.state.is_flushed.set(polled.is_ready());
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+        let this = self.get_mut();
+        this.state.is_flushed.set(false);
+        Pin::new(&mut this.io).poll_shutdown(context)
     }
 }
 

@@ -48,6 +48,18 @@ fn chunked(body: &str) -> String {
 
 const SMUGGLED: &str = "GET /evil HTTP/1.1~Host: a~~";
 
+#[tokio::test]
+async fn a_connection_holds_no_buffers_until_something_is_asked() {
+    let setup = Setup::start();
+    let mut client = setup.connect();
+    let is_shown = async |line: &str| setup.gateway.metrics().await.contains(line);
+    while !is_shown("gateway_resting_connections 1\n").await {}
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer(false).map(|answer| answer.status), Some(200));
+    assert!(is_shown("gateway_resting_connections 0\n").await);
+    assert!(is_shown("gateway_open_connections 1\n").await);
+}
+
 #[test]
 fn what_is_sound_reaches_the_origin_in_one_form() {
     check(vec![

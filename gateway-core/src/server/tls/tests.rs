@@ -15,13 +15,17 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
 use crate::metric::{Handshake, HandshakeFailure};
-use crate::server::tests::settings;
-use crate::server::{Entrance, RefusedHead, Running, Serve, Server, ServerSettings, Transport};
+use crate::server::rest::QUIET;
+use crate::server::tests::{GET, OK, Piped, hear, hear_all, say, settings};
+use crate::server::{
+    Entrance, Protocol, RefusedHead, Running, Serve, Server, ServerSettings, Transport, connection,
+};
 
 /// Keys of the two kinds that matter here.
 pub(super) fn ecdsa() -> rcgen::KeyPair {
@@ -547,4 +551,37 @@ fn the_end_of_each_certificate_is_shown_until_it_is_replaced() {
     assert_eq!(ends(&metrics), [line("a.example"), line("b.example")]);
     tls.reload(TlsSettings { others: vec![], ..authority.settings() }).expect("reloaded");
     assert_eq!(ends(&metrics), [line("a.example")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_rests_as_it_does_without_tls() {
+    let authority = Authority::new();
+    let metrics = Arc::new(Metrics::new());
+    let tls = Tls::build(authority.settings(), Clock::system(), metrics).expect("TLS");
+    let Piped { client, place, server } = Piped::new(settings());
+    let config = Arc::clone(&tls.current.load().config);
+    let accepted = TlsAcceptor::from(config).accept(server.expect("a pipe"));
+    let name = ServerName::try_from("a.example").expect("a name");
+    let client = TlsConnector::from(Arc::new(authority.client().build())).connect(name, client);
+    let (server, mut client) = tokio::try_join!(accepted, client).expect("a handshake");
+    let script = async {
+        for size in [10, 12_000] {
+            // All in one record: what the first read leaves of it, no socket tells of.
+            let body = "x".repeat(size);
+            let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+            say(&mut client, &format!("{head}{body}{GET}")).await;
+            assert!(hear(&mut client, &body).await.starts_with("HTTP/1.1 200 OK\r\n"));
+            assert_eq!(hear(&mut client, "ok").await, OK);
+            assert_eq!(place.core.awake(), 1);
+            sleep(QUIET * 2).await;
+            assert_eq!(place.core.awake(), 0);
+        }
+        let started = Instant::now();
+        say(&mut client, &GET[..20]).await;
+        assert!(hear_all(&mut client).await.starts_with("HTTP/1.1 408 "));
+        assert_eq!(started.elapsed().as_secs(), 10);
+    };
+    let transport = Transport::plain(([127, 0, 0, 1], 1).into());
+    let transport = Transport { is_tls: true, protocol: Protocol::Http1, ..transport };
+    tokio::join!(connection::run(&place, server, transport), script);
 }
