@@ -76,12 +76,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
     pub(super) fn take(&self) -> Option<Box<Wire<S>>> {
         let mut unused = self.unused();
         let (since, wire) = unused.pop()?;
-        // Whoever is older than the last one is too old as well.
-        if since.elapsed() >= self.settings.idle_timeout {
-            unused.clear();
-            return None;
+        if since.elapsed() < self.settings.idle_timeout {
+            return Some(wire);
         }
-        Some(wire)
+        // Whoever is older than the last one is too old as well.
+        let old = std::mem::take(&mut *unused);
+        drop(unused);
+        // Not while the list is locked.
+        drop((wire, old));
+        None
     }
 
     fn put(&self, wire: Box<Wire<S>>) {
