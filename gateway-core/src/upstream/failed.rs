@@ -134,7 +134,7 @@ impl Refusal for CallFailed {
     }
 
     fn is_mass(&self) -> bool {
-        matches!(self, Self::Overloaded | Self::Busy(_))
+        matches!(self, Self::Overloaded | Self::Busy(_) | Self::Unavailable(_))
     }
 
     fn problem_type(&self) -> &'static str {
