@@ -263,6 +263,23 @@ async fn a_sender_of_a_large_body_goes_no_faster_than_its_reader() {
 }
 
 #[tokio::test]
+async fn a_service_that_takes_nothing_more_of_an_upload_is_hung_up_on() {
+    let origin = Origin::start().await;
+    let top = "[server]\nbody_size_max = \"64MiB\"\n[upstream]\nwrite_timeout = \"300ms\"\n";
+    let gateway = in_front_of(&origin, "", top);
+    let mut client = Wire::connect(&gateway.url).await;
+    client
+        .say(format!("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"))
+        .await;
+    let mut service = origin.accept().await;
+    service.head().await;
+    client.say_until_blocked(64 * 1024, LARGE).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 504 "));
+    let line = gateway.line_of("/upload").await;
+    assert_eq!((&line["code"], &line["attempts"]), (&json!("upstream_timeout"), &json!(1)));
+}
+
+#[tokio::test]
 async fn a_client_that_asks_first_is_told_to_go_on_only_when_its_body_is_wanted() {
     let origin = Origin::start().await;
     let gateway = in_front_of(&origin, "", "");

@@ -218,6 +218,7 @@ impl Report<'_> {
             connect_timeout: upstream.connect_timeout.get(),
             response_timeout: upstream.response_timeout.get(),
             read_timeout: upstream.read_timeout.get(),
+            write_timeout: upstream.write_timeout.get(),
             idle_timeout: upstream.idle_timeout.get(),
             idle_connections_max: upstream.idle_connections_max,
             requests_in_flight_max: upstream.requests_in_flight_max,

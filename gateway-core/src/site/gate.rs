@@ -54,6 +54,9 @@ impl Refusal for Closed {
         let detail = self.0.detail.as_deref();
         detail.map_or("This is closed for maintenance.".into(), |text| text.to_owned().into())
     }
+    fn is_mass(&self) -> bool {
+        true
+    }
     fn add_headers(&self, headers: &mut HeaderMap) {
         // Rounded up: who waits that long does not come too early.
         let seconds = self.0.retry_after.as_millis().div_ceil(1_000);

@@ -219,8 +219,12 @@ impl RateLimits {
         let is_admitted = self.buckets.admit_all(&charges, now, &mut states);
         let first = applied.len();
         for ((limit, rated), state) in concerned.iter().zip(states) {
-            let counter = if state.is_admitted { &limit.admitted } else { &limit.refused };
-            counter.inc();
+            // Those that had room beside one that had none gave nothing.
+            if is_admitted {
+                limit.admitted.inc();
+            } else if !state.is_admitted {
+                limit.refused.inc();
+            }
             let (name, policy, quota) = (&limit.name, &*rated.policy, &rated.quota);
             applied.push(Applied { name, policy, quota, state });
         }

@@ -9,7 +9,8 @@
 //! - A closed breaker takes no lock.
 //! - What a call came to counts only in the era in which it was let through: no late answer of a
 //!   call from before an opening closes or opens anything.
-//! - A probe that is given up gives its place back.
+//! - A probe that is given up gives its place back, and one that takes longer than the first pause
+//!   (an upload may take an hour) keeps no other call from trying.
 //!
 //! Not here: what counts as a failure (`targets`).
 
@@ -110,8 +111,15 @@ struct Inner {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Closed,
-    Open { until: Moment },
-    HalfOpen { probes: u32, succeeded: u32 },
+    Open {
+        until: Moment,
+    },
+    /// After `stale_at` a further probe is let through, whatever became of those under way.
+    HalfOpen {
+        probes: u32,
+        succeeded: u32,
+        stale_at: Moment,
+    },
 }
 
 impl Breaker {
@@ -142,7 +150,9 @@ impl Breaker {
             || match self.inner().state {
                 State::Closed => true,
                 State::Open { until } => now >= until,
-                State::HalfOpen { probes, .. } => probes < self.rules.probes,
+                State::HalfOpen { probes, stale_at, .. } => {
+                    probes < self.rules.probes || now >= stale_at
+                }
             }
     }
 
@@ -157,8 +167,16 @@ impl Breaker {
         match &mut inner.state {
             State::Closed => return Some(Pass { era, is_probe: false }),
             State::Open { until } if now < *until => return None,
-            State::Open { .. } => inner.state = State::HalfOpen { probes: 1, succeeded: 0 },
-            State::HalfOpen { probes, .. } if *probes < self.rules.probes => *probes += 1,
+            State::Open { .. } => {
+                let stale_at = now.after(self.rules.open_time);
+                inner.state = State::HalfOpen { probes: 1, succeeded: 0, stale_at };
+            }
+            State::HalfOpen { probes, stale_at, .. }
+                if *probes < self.rules.probes || now >= *stale_at =>
+            {
+                *probes = probes.saturating_add(1);
+                *stale_at = now.after(self.rules.open_time);
+            }
             State::HalfOpen { .. } => return None,
         }
         Some(Pass { era, is_probe: true })
@@ -236,7 +254,7 @@ impl Breaker {
 
     fn report_probe(&self, pass: Pass, verdict: Verdict, now: Moment) -> Option<Change> {
         let mut inner = self.inner();
-        let State::HalfOpen { probes, succeeded } = &mut inner.state else { return None };
+        let State::HalfOpen { probes, succeeded, .. } = &mut inner.state else { return None };
         if pass.era != self.era.load(Ordering::Acquire) {
             return None;
         }

@@ -244,10 +244,10 @@ impl<C: Connect> Client<C> {
         time_left: Duration,
     ) -> Result<HeadOf<C>, CallFailed> {
         let (head, body) = request.into_parts();
-        let (body, sent) = UntilSent::of(body);
+        let (body, sent) = UntilSent::of(body, target.settings());
         let request = Request::from_parts(head, body);
         let answer = async { Ok(self.send(target, (request, common), false, None).await?.0) };
-        after_sending(sent, answer, target.settings().response_timeout, time_left).await
+        after_sending(sent, answer, target.settings(), time_left).await
     }
 
     pub(super) fn home(&self, target: &Arc<Target>) -> Arc<Home<C::Stream>> {
@@ -304,21 +304,18 @@ impl<C: Connect> fmt::Debug for Client<C> {
     }
 }
 
-/// An answer that may take `response_timeout` once the body has been sent, and `time_left` in all.
+/// An answer to a body that must be taken piece by piece within the target's write time-out; it may
+/// take the response time-out once all of it has been sent, and `time_left` in all.
 pub(super) async fn after_sending<T>(
     sent: Sent,
     answer: impl Future<Output = Result<T, CallFailed>>,
-    response_timeout: Duration,
+    settings: &TargetSettings,
     time_left: Duration,
 ) -> Result<T, CallFailed> {
-    let too_late = pin!(async {
-        // The other end is never used, only dropped, together with the body.
-        let _ = sent.await;
-        sleep(response_timeout).await;
-    });
+    let too_late = pin!(sent.too_late(settings));
     match timeout(time_left, select(pin!(answer), too_late)).await {
         Ok(Either::Left((result, _))) => result,
-        Ok(Either::Right(_)) => Err(CallFailed::ResponseTimedOut(response_timeout)),
+        Ok(Either::Right((failed, _))) => Err(failed),
         Err(_) => Err(CallFailed::ResponseTimedOut(time_left)),
     }
 }
@@ -361,19 +358,54 @@ pub(super) fn head_size_max(settings: &TargetSettings) -> usize {
     settings.head_size_max.max(8_192)
 }
 
-/// A client's body that is dropped, and its channel with it, when it has been sent.
+/// A client's body that tells when the connection holds a piece of it, and is dropped, its channel
+/// with it, when it has been sent.
 pub(super) struct UntilSent {
     body: Body,
+    held: Held,
     _end: oneshot::Sender<()>,
 }
 
-/// Ready once a body has been sent, or dropped.
-pub(super) type Sent = oneshot::Receiver<()>;
+/// Since when the connection holds a piece and has not asked for the next; `None` while it waits for
+/// the client.
+type Held = Arc<Mutex<Option<Instant>>>;
+
+/// How far a body has been sent.
+pub(super) struct Sent {
+    held: Held,
+    /// Ready once the body has been sent, or dropped.
+    end: oneshot::Receiver<()>,
+}
 
 impl UntilSent {
-    pub(super) fn of(body: Body) -> (Body, Sent) {
+    pub(super) fn of(body: Body, settings: &TargetSettings) -> (Body, Sent) {
         let (end, sent) = oneshot::channel();
-        (Body::boxed(Self { body, _end: end }), sent)
+        // Opening a connection has time-outs of its own.
+        let pending = settings.slots.as_ref().map(|slots| slots.pending_timeout);
+        let open_at = Instant::now() + settings.connect_timeout + pending.unwrap_or_default();
+        let held = Held::new(Mutex::new(Some(open_at)));
+        let sent = Sent { held: Arc::clone(&held), end: sent };
+        (Body::boxed(Self { body, held, _end: end }), sent)
+    }
+}
+
+impl Sent {
+    /// Ready when the service has stopped taking the body, or has it and does not answer.
+    async fn too_late(mut self, settings: &TargetSettings) -> CallFailed {
+        let write_timeout = settings.write_timeout;
+        loop {
+            let held_since = *self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            if held_since.is_some_and(|since| since.elapsed() >= write_timeout) {
+                return CallFailed::WriteTimedOut(write_timeout);
+            }
+            let due = held_since.unwrap_or_else(Instant::now) + write_timeout;
+            // The other end is never used, only dropped, together with the body.
+            if timeout_at(due, &mut self.end).await.is_ok() {
+                break;
+            }
+        }
+        sleep(settings.response_timeout).await;
+        CallFailed::ResponseTimedOut(settings.response_timeout)
     }
 }
 
@@ -385,7 +417,11 @@ impl HttpBody for UntilSent {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        let held_since = polled.is_ready().then(Instant::now);
+        *this.held.lock().unwrap_or_else(PoisonError::into_inner) = held_since;
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -21,6 +21,9 @@ pub enum CallFailed {
     /// The head of the answer was not there in time.
     #[error("no answer after {0:?}")]
     ResponseTimedOut(Duration),
+    /// The service stopped taking the request's body.
+    #[error("the service took nothing of the request's body for {0:?}")]
+    WriteTimedOut(Duration),
     /// The answer's body stopped arriving.
     #[error("the answer's body stopped arriving")]
     ReadTimedOut(#[source] ReadTimedOut),
@@ -78,9 +81,10 @@ impl Refusal for CallFailed {
     fn status(&self) -> StatusCode {
         match self {
             Self::Unreachable(_) | Self::Broken(_) | Self::TooLarge(_) => StatusCode::BAD_GATEWAY,
-            Self::ConnectTimedOut(_) | Self::ResponseTimedOut(_) | Self::ReadTimedOut(_) => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
+            Self::ConnectTimedOut(_)
+            | Self::ResponseTimedOut(_)
+            | Self::WriteTimedOut(_)
+            | Self::ReadTimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Busy(_) | Self::Unavailable(_) | Self::Overloaded => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -92,9 +96,10 @@ impl Refusal for CallFailed {
     fn code(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "upstream_unreachable",
-            Self::ConnectTimedOut(_) | Self::ResponseTimedOut(_) | Self::ReadTimedOut(_) => {
-                "upstream_timeout"
-            }
+            Self::ConnectTimedOut(_)
+            | Self::ResponseTimedOut(_)
+            | Self::WriteTimedOut(_)
+            | Self::ReadTimedOut(_) => "upstream_timeout",
             Self::Broken(_) => "upstream_broken",
             Self::TooLarge(_) => "upstream_too_large",
             Self::Busy(_) => "upstream_busy",
@@ -108,7 +113,10 @@ impl Refusal for CallFailed {
     fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::Unreachable(_) => "The service behind this route cannot be reached.".into(),
-            Self::ConnectTimedOut(_) | Self::ResponseTimedOut(_) | Self::ReadTimedOut(_) => {
+            Self::ConnectTimedOut(_)
+            | Self::ResponseTimedOut(_)
+            | Self::WriteTimedOut(_)
+            | Self::ReadTimedOut(_) => {
                 "The service behind this route did not answer in time.".into()
             }
             Self::Broken(_) => "The service behind this route did not answer properly.".into(),
@@ -126,7 +134,7 @@ impl Refusal for CallFailed {
     }
 
     fn is_mass(&self) -> bool {
-        matches!(self, Self::Overloaded | Self::Busy(_))
+        matches!(self, Self::Overloaded | Self::Busy(_) | Self::Unavailable(_))
     }
 
     fn problem_type(&self) -> &'static str {

@@ -144,7 +144,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // A service that wants no more of a body may say why before it hangs up.
         let broken = match self.poll_upload(context) {
             Poll::Ready(Err(Failed::Body(error))) => return Poll::Ready(Err(Failed::Body(error))),
-            Poll::Ready(Err(failed)) => Some(failed),
+            Poll::Ready(Err(failed)) => {
+                // Nothing more of the body is sent: the wait for the answer begins.
+                self.outgoing.drop_body();
+                Some(failed)
+            }
             Poll::Ready(Ok(())) | Poll::Pending => None,
         };
         loop {

@@ -173,10 +173,10 @@ impl<C: Connect> Client<C> {
                 answer.await.unwrap_or(Err(CallFailed::ResponseTimedOut(limit)))?
             }
             body => {
-                let (body, sent) = UntilSent::of(body);
+                let (body, sent) = UntilSent::of(body, settings);
                 let request = Request::from_parts(head, body);
                 let answer = self.send_multiplexed(target, request, may_repeat);
-                after_sending(sent, answer, settings.response_timeout, time_left).await?
+                after_sending(sent, answer, settings, time_left).await?
             }
         };
         let Multiplexed { response, stream, attempts } = answer;

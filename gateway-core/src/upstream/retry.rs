@@ -97,7 +97,11 @@ impl RetryPolicy {
             return Next::UsedUp;
         }
         let wait = self.backoff(made.attempt, chance).max(asked);
-        if wait + made.typical >= made.time_left { Next::NoTime } else { Next::After(wait) }
+        if wait.saturating_add(made.typical) >= made.time_left {
+            Next::NoTime
+        } else {
+            Next::After(wait)
+        }
     }
 
     /// Time for an attempt with so much left.

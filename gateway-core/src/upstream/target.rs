@@ -25,6 +25,8 @@ pub struct TargetSettings {
     pub response_timeout: Duration,
     /// Longest pause while an answer's body arrives.
     pub read_timeout: Duration,
+    /// Longest time in which the service takes nothing of a body that is still arriving.
+    pub write_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
     /// Unused connections that each core keeps.

@@ -18,6 +18,7 @@ pub(crate) fn settings() -> TargetSettings {
         connect_timeout: Duration::from_secs(1),
         response_timeout: Duration::from_secs(5),
         read_timeout: Duration::from_secs(10),
+        write_timeout: Duration::from_secs(15),
         idle_timeout: Duration::from_secs(30),
         idle_connections_max: 4,
         requests_in_flight_max: 4,

@@ -226,6 +226,7 @@ async fn each_time_out_ends_a_call_at_its_own_time() {
         }))
     };
     check("seven seconds of upload come first", 12, LONG, request("PUT", "/", upload(7))).await;
+    check("a client may take its time", 45, LONG, request("PUT", "/", upload(40))).await;
     check(
         "the deadline holds for uploads",
         9,
@@ -233,6 +234,38 @@ async fn each_time_out_ends_a_call_at_its_own_time() {
         request("PUT", "/", upload(20)),
     )
     .await;
+}
+
+/// A body without an end, as fast as it is taken.
+fn endless() -> Body {
+    const PIECE: &str = "and so on, and so on, and so on, and so on, and so on, and so on, ";
+    streamed(stream::repeat(()).map(|()| Ok(PIECE)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_takes_nothing_more_of_an_upload_is_not_waited_for() {
+    let (client, mut service) = wired();
+    let target = target(|_| {});
+    let started = Instant::now();
+    let script = async {
+        let mut connection = service.accept().await;
+        connection.request().await;
+        // It goes on for a while: then the time-out begins anew.
+        for _ in 0..4 {
+            sleep(Duration::from_secs(10)).await;
+            connection.0.read_exact(&mut [0; 128 * 1024]).await.expect("a piece");
+        }
+        sleep(Duration::from_secs(20)).await;
+        connection
+    };
+    let call = async {
+        let failed = client.call(&target, request("PUT", "/", endless()), LONG).await;
+        (failed.expect_err("no answer").to_string(), started.elapsed().as_secs())
+    };
+    let ((failed, after), mut connection) = tokio::join!(call, script);
+    assert_eq!(failed, "the service took nothing of the request's body for 15s");
+    assert_eq!((after, target.requests_in_flight()), (55, 0));
+    connection.closed().await;
 }
 
 #[tokio::test(start_paused = true)]

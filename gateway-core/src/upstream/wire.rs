@@ -85,8 +85,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
         }
         // Whoever is older than the last one is too old as well.
         let old = std::mem::take(&mut *unused);
-        // Not while the list is locked.
         drop(unused);
+        // Not while the list is locked.
         drop((wire, old));
         None
     }

@@ -21,6 +21,8 @@ pub struct Upstream {
     pub response_timeout: Duration,
     /// Longest pause while an answer's body arrives.
     pub read_timeout: Duration,
+    /// Longest time in which a service takes nothing of a request's body that is still arriving.
+    pub write_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
     /// Connections to one service that each core keeps for reuse.
@@ -110,6 +112,8 @@ pub struct Service {
     pub response_timeout: Option<Duration>,
     /// As in [`Upstream`].
     pub read_timeout: Option<Duration>,
+    /// As in [`Upstream`].
+    pub write_timeout: Option<Duration>,
     /// As in [`Upstream`].
     #[schemars(range(min = 1))]
     pub requests_in_flight_max: Option<u32>,

@@ -254,6 +254,10 @@ impl Refusal for HandshakeRefused {
         .into()
     }
 
+    fn is_mass(&self) -> bool {
+        matches!(self, Self::TooMany(_))
+    }
+
     fn add_headers(&self, headers: &mut HeaderMap) {
         match self {
             // RFC 6455 §4.4 and RFC 9110 §15.5.22.

@@ -69,6 +69,7 @@ fn settings(defaults: &platform::Upstream, service: &platform::Service) -> Targe
         connect_timeout: service.connect_timeout.unwrap_or(defaults.connect_timeout).get(),
         response_timeout: service.response_timeout.unwrap_or(defaults.response_timeout).get(),
         read_timeout: service.read_timeout.unwrap_or(defaults.read_timeout).get(),
+        write_timeout: service.write_timeout.unwrap_or(defaults.write_timeout).get(),
         idle_timeout: defaults.idle_timeout.get(),
         idle_connections_max: defaults.idle_connections_max,
         requests_in_flight_max: service

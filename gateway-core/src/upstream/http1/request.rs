@@ -142,6 +142,11 @@ impl Outgoing {
         }
     }
 
+    /// Lets go of the part of the body that has not been written down.
+    pub(super) fn drop_body(&mut self) {
+        self.upload = None;
+    }
+
     /// Gives up on what is left.
     pub(super) fn stop(&mut self) {
         self.upload = None;

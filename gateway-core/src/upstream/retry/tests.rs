@@ -164,3 +164,10 @@ proptest! {
         prop_assert!(waits.iter().any(|wait| *wait > Duration::from_millis(80)));
     }
 }
+
+#[test]
+fn a_service_may_ask_for_any_wait() {
+    let outcome = answer(503, Some("18446744073709551615"));
+    let made = Made { typical: Duration::from_secs(1), ..made(&outcome) };
+    assert_eq!(policy().next(&made, &mut chance()), Next::NoTime);
+}

@@ -85,6 +85,7 @@ impl<'a> Picked<'a> {
                 let is_its_own = match failed {
                     CallFailed::Unreachable(_)
                     | CallFailed::ConnectTimedOut(_)
+                    | CallFailed::WriteTimedOut(_)
                     | CallFailed::ReadTimedOut(_)
                     | CallFailed::Broken(_) => true,
                     // The target's own time-out begins when it has the whole request.

@@ -177,7 +177,8 @@ async fn a_shared_connection_that_nobody_uses_is_hung_up() {
 async fn each_time_out_holds_for_http_2_too() {
     let check = async |expected_s: u64, time_left, request| {
         let (client, mut service) = wired();
-        let target = multiplexed(|_| {});
+        // Below the 15 s after which a service that does not answer pings is gone.
+        let target = multiplexed(|settings| settings.write_timeout = Duration::from_secs(12));
         let started = Instant::now();
         let script = async {
             let mut framed = Framed::accept(&mut service).await;
@@ -195,4 +196,6 @@ async fn each_time_out_holds_for_http_2_too() {
         Ok("")
     }));
     check(12, LONG, request("PUT", "/", upload)).await;
+    // The service gives no further window. The second to open a connection counts in.
+    check(13, LONG, request("PUT", "/", endless())).await;
 }

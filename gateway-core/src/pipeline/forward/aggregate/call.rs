@@ -166,6 +166,7 @@ fn failure(failed: &CallFailed, is_spare: bool) -> PartFailure {
         CallFailed::Unreachable(_) => Reason::Refused,
         CallFailed::ConnectTimedOut(_)
         | CallFailed::ResponseTimedOut(_)
+        | CallFailed::WriteTimedOut(_)
         | CallFailed::ReadTimedOut(_) => Reason::Timeout,
         CallFailed::TooLarge(_) => Reason::TooLarge,
         CallFailed::Busy(_) => Reason::Unavailable,
