@@ -22,7 +22,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _};
 use sha2::Sha256;
 
-pub use self::sign::{Claims, Signer};
+pub use self::sign::{Claims, CommonClaims, Signer};
 pub use self::verify::{AssertionRefused, Verified, Verifier};
 
 /// The one header there is, encoded: `{"alg":"HS256","typ":"gateway-assertion+jwt"}`. A verifier

@@ -17,6 +17,11 @@ impl<'a> ObjectWriter<'a> {
         Self { out, before: b"{\"" }
     }
 
+    /// Goes on with an object that has been left without its end, and has members already.
+    pub const fn go_on(out: &'a mut Vec<u8>) -> Self {
+        Self { out, before: b",\"" }
+    }
+
     /// A text.
     pub fn text(&mut self, name: &'static str, value: &str) {
         self.name(name);
@@ -142,6 +147,12 @@ mod tests {
             "before {\"text\":\"a\\\"b\\\\c\\u000a\\u001fé\u{2028}\",\"some\":\"\",\"none\":null,\
              \"number\":1020,\"raw\":[1]}"
         );
+        let mut out = Vec::new();
+        ObjectWriter::begin(&mut out).number("a", 1);
+        let mut object = ObjectWriter::go_on(&mut out);
+        object.number("b", 2);
+        object.end();
+        assert_eq!(out, br#"{"a":1,"b":2}"#);
         let mut out = Vec::new();
         ObjectWriter::begin(&mut out).end();
         assert_eq!(out, b"{}");

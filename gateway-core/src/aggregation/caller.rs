@@ -43,7 +43,9 @@ pub struct PartCall {
     pub says_who: bool,
     /// Whether the answer can do without it under overload.
     pub is_spare: bool,
-    /// What is left of the part's time. It is kept by `run`; a service may be told.
+    /// When it begins.
+    pub began: Moment,
+    /// What is left then of the part's time. It is kept by `run`; a service may be told.
     pub time_left: Duration,
     /// The longest body to collect; a longer one is [`Reason::TooLarge`] while it is read.
     pub size_max: usize,

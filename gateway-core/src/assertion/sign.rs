@@ -30,11 +30,11 @@ pub struct Claims<'a> {
     pub method: &'a str,
     /// Path and query as the service will see them.
     pub target: &'a str,
-    /// The request's public name.
-    pub request_id: &'a str,
-    /// Who asks.
-    pub principal: Option<&'a Principal>,
 }
+
+/// What the assertions of all calls of one request have in common, encoded.
+#[derive(Debug, Clone)]
+pub struct CommonClaims(String);
 
 impl Signer {
     /// A signer that speaks for `issuer`, in assertions that hold for `lifetime`.
@@ -43,13 +43,43 @@ impl Signer {
         Self { issuer: issuer.into(), lifetime_s: lifetime.as_secs().max(1) }
     }
 
+    /// What all calls of a request say: its public name, and who asks.
+    #[must_use]
+    pub fn common(&self, request_id: &str, principal: Option<&Principal>) -> CommonClaims {
+        let mut json = Vec::with_capacity(240);
+        let mut payload = ObjectWriter::begin(&mut json);
+        payload.text("iss", &self.issuer);
+        payload.text("jti", request_id);
+        if let Some(principal) = principal {
+            payload.text("sub", principal.user_id.as_str());
+            let optional = [("role", &principal.role), ("tenant", &principal.tenant)];
+            for (name, text) in optional {
+                if let Some(text) = text.as_ref().map(IdentityText::as_str) {
+                    payload.text(name, text);
+                }
+            }
+            payload.text("tier", principal.tier.as_str());
+        }
+        // Base64 makes four letters of three bytes: what follows can be encoded on its own.
+        json.resize(json.len().next_multiple_of(3), b' ');
+        CommonClaims(BASE64_URL_SAFE_NO_PAD.encode(json))
+    }
+
     /// The assertion for one call.
     #[must_use]
-    pub fn sign(&self, key: &AssertionKey, claims: &Claims<'_>, now: Timestamp) -> HeaderValue {
-        let payload = self.payload(claims, now.unix_seconds());
-        let mut token = String::with_capacity(HEADER.len() + payload.len() * 4 / 3 + 48);
+    pub fn sign(
+        &self,
+        key: &AssertionKey,
+        CommonClaims(common): &CommonClaims,
+        claims: &Claims<'_>,
+        now: Timestamp,
+    ) -> HeaderValue {
+        let payload = self.own(claims, now.unix_seconds());
+        let length = HEADER.len() + common.len() + payload.len() * 4 / 3 + 48;
+        let mut token = String::with_capacity(length);
         token.push_str(HEADER);
         token.push('.');
+        token.push_str(common);
         BASE64_URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
         let mut mac = key.0.clone();
         mac.update(token.as_bytes());
@@ -63,24 +93,13 @@ impl Signer {
         value
     }
 
-    fn payload(&self, claims: &Claims<'_>, now: u64) -> Vec<u8> {
-        let mut json = Vec::with_capacity(320 + claims.target.len());
-        let mut payload = ObjectWriter::begin(&mut json);
-        payload.text("iss", &self.issuer);
+    /// What a call says beside what all have in common.
+    fn own(&self, claims: &Claims<'_>, now: u64) -> Vec<u8> {
+        let mut json = Vec::with_capacity(120 + claims.target.len());
+        let mut payload = ObjectWriter::go_on(&mut json);
         payload.text("aud", claims.audience);
         payload.text("htm", claims.method);
         payload.text("htu", claims.target);
-        payload.text("jti", claims.request_id);
-        if let Some(principal) = claims.principal {
-            payload.text("sub", principal.user_id.as_str());
-            let optional = [("role", &principal.role), ("tenant", &principal.tenant)];
-            for (name, text) in optional {
-                if let Some(text) = text.as_ref().map(IdentityText::as_str) {
-                    payload.text(name, text);
-                }
-            }
-            payload.text("tier", principal.tier.as_str());
-        }
         payload.number("iat", now);
         payload.number("exp", now.saturating_add(self.lifetime_s));
         payload.end();

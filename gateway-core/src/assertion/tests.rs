@@ -32,15 +32,16 @@ fn principal() -> Principal {
     }
 }
 
-fn claims<'a>(target: &'a str, principal: Option<&'a Principal>) -> Claims<'a> {
-    let request_id = "req_01HF7YAT000000000000000000";
-    Claims { audience: "link-service", method: "GET", target, request_id, principal }
+const REQUEST_ID: &str = "req_01HF7YAT000000000000000000";
+
+fn claims(target: &str) -> Claims<'_> {
+    Claims { audience: "link-service", method: "GET", target }
 }
 
 fn signed(target: &str, by: u8, principal: Option<&Principal>) -> String {
     let signer = Signer::new("mobile-bff", Duration::from_secs(20));
     let now = Timestamp::from_unix_seconds(NOW);
-    let value = signer.sign(&key(by), &claims(target, principal), now);
+    let value = signer.sign(&key(by), &signer.common(REQUEST_ID, principal), &claims(target), now);
     value.to_str().expect("ASCII").to_owned()
 }
 

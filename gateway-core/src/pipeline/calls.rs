@@ -18,7 +18,7 @@ use http_body_util::Full;
 
 use crate::aggregation::call::Call;
 use crate::aggregation::part_cache::Purge;
-use crate::assertion;
+use crate::assertion::{self, CommonClaims};
 use crate::body::Body;
 use crate::clock::Moment;
 use crate::error::{InternalError, Refused};
@@ -155,8 +155,8 @@ pub(super) struct Calling<'a> {
     pub(super) site: &'a Site,
     pub(super) service: &'a Service,
     pub(super) context: &'a CallContext,
-    /// What it says beside its own fields, where that is written down already.
-    pub(super) common: Option<&'a CommonFields>,
+    /// What it says beside what is its own, where that is written down already.
+    pub(super) common: Option<&'a Common>,
     /// What each attempt's span is within.
     pub(super) span: &'a CallSpan,
     /// How it is repeated; `None`: it is not.
@@ -165,6 +165,25 @@ pub(super) struct Calling<'a> {
     pub(super) due: Moment,
     /// Who goes first where there is not room for everybody.
     pub(super) priority: Priority,
+}
+
+/// What all calls of a request say of it, written down once.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) fields: CommonFields,
+    claims: CommonClaims,
+}
+
+impl Common {
+    pub(super) fn of(site: &Site, context: &CallContext) -> Self {
+        let mut fields = HeaderMap::with_capacity(6);
+        dress(site, context, &mut fields);
+        Self { fields: CommonFields::new(fields), claims: claims_of(site, context) }
+    }
+}
+
+fn claims_of(site: &Site, context: &CallContext) -> CommonClaims {
+    site.signer.common(context.request_id.as_str(), context.principal.as_deref())
 }
 
 /// Makes one request as often as it has to be sent.
@@ -196,16 +215,16 @@ impl Calling<'_> {
         Box::pin(self.repeated(policy, &|| original.clone().map(Body::Full))).await
     }
 
-    /// Sends what `make` makes, dressed already.
+    /// Sends what `make` makes, dressed already; the call has just begun.
     pub(super) async fn send_made(
         self,
         make: Remake<'_>,
         may_repeat: bool,
-        method: &Method,
+        (method, began): (&Method, Moment),
     ) -> Called {
         match self.retry.filter(|policy| may_repeat && policy.repeats(method)) {
             Some(policy) => Box::pin(self.repeated(policy, make)).await,
-            None => self.attempt(1, (make, may_repeat), &mut Vec::new()).await,
+            None => self.attempt((1, began), (make, may_repeat), &mut Vec::new()).await,
         }
     }
 
@@ -285,10 +304,12 @@ impl Calling<'_> {
                 audience: &service.name,
                 method: request.method().as_str(),
                 target: request.uri().path_and_query().map_or("/", |target| target.as_str()),
-                request_id: context.request_id.as_str(),
-                principal: context.principal.as_deref(),
             };
-            site.signer.sign(key, &claims, self.worker.core.clock.wall())
+            let now = self.worker.core.clock.wall();
+            match self.common {
+                Some(common) => site.signer.sign(key, &common.claims, &claims, now),
+                None => site.signer.sign(key, &claims_of(site, context), &claims, now),
+            }
         });
         let headers = request.headers_mut();
         headers.insert(TRACEPARENT, attempt.traceparent(&context.trace));

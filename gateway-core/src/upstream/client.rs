@@ -162,7 +162,8 @@ impl<C: Connect> Client<C> {
         due: Option<Due>,
     ) -> Result<(HeadOf<C>, u32), CallFailed> {
         let home = self.home(target);
-        let mut unused = home.take();
+        let now = due.map_or_else(Instant::now, |due| due.at - due.limit);
+        let mut unused = home.take(now);
         let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
         let common = common.map(CommonFields::lines).unwrap_or_default();
         let mut outgoing = Outgoing::of(request, common, room);
@@ -176,7 +177,7 @@ impl<C: Connect> Client<C> {
             outgoing = wire.take_outgoing();
             // A connection that had died before anything was sent leaves the request whole.
             if outgoing.is_untouched() {
-                unused = home.take();
+                unused = home.take(now);
                 continue;
             }
             let may_go_again = may_repeat && matches!(failed, Failed::DiedUnanswered);

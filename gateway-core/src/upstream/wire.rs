@@ -76,11 +76,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Home<S> {
         self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last.
-    pub(super) fn take(&self) -> Option<Box<Wire<S>>> {
+    /// The connection that was used last, if it is not too old `now`.
+    pub(super) fn take(&self, now: Instant) -> Option<Box<Wire<S>>> {
         let mut unused = self.unused();
         let (since, wire) = unused.pop()?;
-        if since.elapsed() < self.settings.idle_timeout {
+        if now.duration_since(since) < self.settings.idle_timeout {
             return Some(wire);
         }
         // Whoever is older than the last one is too old as well.

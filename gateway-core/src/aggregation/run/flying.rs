@@ -87,6 +87,7 @@ impl Flying<'_> {
             call: self.job.call,
             is_spare: part.is_spare,
             says_who: !part.cache.is_some_and(|rule| rule.is_shared),
+            began: started,
             time_left,
             size_max: self.plan.caps.part_size_max,
         };
@@ -121,7 +122,7 @@ async fn cached<C: Caller>(
 ) -> (Result<Value, PartFailure>, CacheUse) {
     let fetch = |time_left| {
         let (plan, user_id) = (Arc::clone(plan), user_id.cloned());
-        let call = PartCall { time_left, ..call };
+        let call = PartCall { time_left, began: environment.clock.now(), ..call };
         let answer = in_time(time_left, environment.caller.call(call));
         async move {
             let answer = answer.await?;

@@ -30,7 +30,8 @@ impl Calling<'_> {
             let started = clock.now();
             let time_left = policy.time_of(self.due.since(started));
             let due = started.after(time_left);
-            let called = Self { due, ..self }.attempt(number, (make, true), &mut tried).await;
+            let called =
+                Self { due, ..self }.attempt((number, started), (make, true), &mut tried).await;
             attempts += called.attempts;
             let next = self.next(policy, number, &called.outcome, started);
             if number > 1 {
@@ -80,15 +81,14 @@ impl Calling<'_> {
     }
 
     /// One attempt with a request that can be made again, at a target that is not among those that
-    /// were `tried`, where there is one. The first is number 1.
+    /// were `tried`, where there is one. The first is number 1; it has just `started`.
     pub(super) async fn attempt(
         self,
-        number: u32,
+        (number, started): (u32, Moment),
         (make, may_repeat): (Remake<'_>, bool),
         tried: &mut Vec<Arc<Target>>,
     ) -> Called {
         let clock = &self.worker.core.clock;
-        let started = clock.now();
         let time_left = self.due.since(started);
         let client = &self.worker.client;
         let outcome = match self.enter() {
@@ -102,7 +102,12 @@ impl Calling<'_> {
                     let mut request = make();
                     self.sign(&mut request, &attempt, time_left);
                     let outcome = client
-                        .call_as(&target, (request, self.common), may_repeat, time_left)
+                        .call_as(
+                            &target,
+                            (request, self.common.map(|common| &common.fields)),
+                            may_repeat,
+                            time_left,
+                        )
                         .await;
                     return self.ended((target, place, attempt), outcome, started);
                 }

@@ -16,10 +16,10 @@ use crate::exchange::Exchange;
 use crate::header::IDEMPOTENCY_KEY;
 use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
-use crate::pipeline::calls::{self, CallContext, Calling};
+use crate::pipeline::calls::{self, CallContext, Calling, Common};
 use crate::priority::Priority;
 use crate::site::Site;
-use crate::upstream::{self, CallFailed, CommonFields};
+use crate::upstream::{self, CallFailed};
 
 /// Calls services on one request's behalf.
 #[derive(Debug, Clone)]
@@ -47,21 +47,20 @@ impl Again {
     }
 }
 
-/// About as many fields as a call has of its own, or in common with the others.
+/// About as many fields as a call has of its own.
 const FIELDS: usize = 6;
 
 /// What is the same for all calls of a request: made and written down once.
 #[derive(Debug)]
 struct Said {
     context: CallContext,
-    fields: CommonFields,
+    common: Common,
 }
 
 impl Said {
     fn of(context: CallContext, site: &Site) -> Self {
-        let mut fields = HeaderMap::with_capacity(FIELDS);
-        calls::dress(site, &context, &mut fields);
-        Self { context, fields: CommonFields::new(fields) }
+        let common = Common::of(site, &context);
+        Self { context, common }
     }
 }
 
@@ -113,7 +112,7 @@ async fn make(
         common: None,
         span: &span,
         retry: service.retry.as_ref(),
-        due: worker.core.clock.now().after(call.time_left),
+        due: call.began.after(call.time_left),
         priority: if call.is_spare { Priority::Spare } else { context.priority },
     };
     let outcome = answer(calling, (said, again), call).await;
@@ -126,29 +125,27 @@ async fn answer(
     (said, again): (&Said, &Again),
     call: PartCall,
 ) -> Result<PartAnswer, PartFailure> {
-    let PartCall { call, size_max, is_spare, .. } = call;
-    let clock = &calling.worker.core.clock;
-    let started = clock.now();
+    let PartCall { call, size_max, is_spare, began, .. } = call;
     // A part that says one of them otherwise has the last word.
-    let is_own = call.headers.iter().any(|(name, _)| said.fields.contains(name));
-    let common = (!is_own).then_some(&said.fields);
+    let is_own = call.headers.iter().any(|(name, _)| said.common.fields.contains(name));
+    let common = (!is_own).then_some(&said.common);
     let calling = Calling { common, ..calling };
     let request = || {
         let dressed = match common {
             Some(_) => HeaderMap::with_capacity(FIELDS),
-            None => said.fields.fields().clone(),
+            None => said.common.fields.fields().clone(),
         };
         calls::request_of(&call, dressed)
     };
     // A write is never repeated unless its service can tell that it has had it before.
     let may_repeat =
         call.method.is_safe() || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
-    let called = calling.send_made(&request, may_repeat, &call.method).await;
+    let called = calling.send_made(&request, may_repeat, (&call.method, began)).await;
     again.add(called.attempts.saturating_sub(1));
     let failure = |failed| failure(&failed, is_spare);
     let (head, body) = called.outcome.map_err(failure)?.response.into_parts();
     let body = upstream::collect(body, size_max).await.map_err(failure)?;
-    let waited = clock.now().since(started);
+    let waited = calling.worker.core.clock.now().since(began);
     let retry_after = retry_after(&head.headers);
     Ok(PartAnswer { status: head.status, headers: head.headers, retry_after, body, waited })
 }
