@@ -2,9 +2,10 @@
 //!
 //! Pass-through, the parts of aggregates and a gateway's own endpoints all call through here, so
 //! that identity headers, the assertion, the request id and the trace are the same everywhere.
-//! `attempts` makes a call more than once where it may be repeated.
+//! `dress` is what each of them says, `attempts` makes a call more than once where it may be repeated.
 
 mod attempts;
+mod dress;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,15 +17,16 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, h
 use http_body::Body as _;
 use http_body_util::Full;
 
+pub(super) use self::dress::Common;
+use self::dress::dress;
 use crate::aggregation::call::Call;
 use crate::aggregation::part_cache::Purge;
-use crate::assertion::{self, CommonClaims};
+use crate::assertion;
 use crate::body::Body;
 use crate::clock::Moment;
 use crate::error::{InternalError, Refused};
 use crate::exchange::{Credential, Exchange, RequestId};
-use crate::header::{BAGGAGE, TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_REQUEST_ID};
-use crate::json_object::{Digits, decimal};
+use crate::header::TRACEPARENT;
 use crate::metric::Shed;
 use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
@@ -34,7 +36,7 @@ use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
 use crate::upstream::retry::RetryPolicy;
-use crate::upstream::{self, Answer, CallFailed, CommonFields, Picked, Upgraded};
+use crate::upstream::{self, Answer, CallFailed, Picked, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -167,25 +169,6 @@ pub(super) struct Calling<'a> {
     pub(super) priority: Priority,
 }
 
-/// What all calls of a request say of it, written down once.
-#[derive(Debug)]
-pub(super) struct Common {
-    pub(super) fields: CommonFields,
-    claims: CommonClaims,
-}
-
-impl Common {
-    pub(super) fn of(site: &Site, context: &CallContext) -> Self {
-        let mut fields = HeaderMap::with_capacity(6);
-        dress(site, context, &mut fields);
-        Self { fields: CommonFields::new(fields), claims: claims_of(site, context) }
-    }
-}
-
-fn claims_of(site: &Site, context: &CallContext) -> CommonClaims {
-    site.signer.common(context.request_id.as_str(), context.principal.as_deref())
-}
-
 /// Makes one request as often as it has to be sent.
 pub(super) type Remake<'a> = &'a (dyn Fn() -> Request<Body> + Send + Sync);
 
@@ -308,7 +291,7 @@ impl Calling<'_> {
             let now = self.worker.core.clock.wall();
             match self.common {
                 Some(common) => site.signer.sign(key, &common.claims, &claims, now),
-                None => site.signer.sign(key, &claims_of(site, context), &claims, now),
+                None => site.signer.sign(key, &dress::claims_of(site, context), &claims, now),
             }
         });
         let headers = request.headers_mut();
@@ -346,42 +329,6 @@ pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
         Err(CallFailed::Busy(_) | CallFailed::Unavailable(_) | CallFailed::Overloaded) => 0,
         Err(_) => 1,
     }
-}
-
-/// What every call of a request says of it.
-pub(super) fn dress(site: &Site, context: &CallContext, headers: &mut HeaderMap) {
-    headers.insert(X_REQUEST_ID, context.request_id.to_header());
-    if let Some(client) = context.client {
-        headers.insert(X_FORWARDED_FOR, address(client));
-    }
-    if let Some(state) = context.trace.state() {
-        headers.insert(TRACESTATE, state.clone());
-    }
-    if let Some(baggage) = context.trace.baggage() {
-        headers.insert(BAGGAGE, baggage.clone());
-    }
-    if let Some(principal) = &context.principal {
-        site.identity_headers.write(principal, headers);
-    }
-}
-
-/// An address of IPv4 without `fmt`, since it is written with every request.
-fn address(client: IpAddr) -> HeaderValue {
-    let text = match client {
-        IpAddr::V4(client) => {
-            let mut text = Vec::with_capacity("255.255.255.255".len());
-            for (place, octet) in client.octets().into_iter().enumerate() {
-                if place > 0 {
-                    text.push(b'.');
-                }
-                text.extend_from_slice(decimal(octet.into(), &mut Digits::default()));
-            }
-            text
-        }
-        IpAddr::V6(client) => client.to_string().into_bytes(),
-    };
-    HeaderValue::from_maybe_shared(Bytes::from(text))
-        .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
 /// What the calls made on a request's behalf came to, for its record.
@@ -516,16 +463,4 @@ pub(super) fn request_of(call: &Call, dressed: HeaderMap) -> Request<Body> {
     }
     fields.extend(headers);
     request
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_written_as_everybody_writes_it() {
-        for text in ["203.0.113.7", "0.10.200.255", "2001:db8::1"] {
-            assert_eq!(address(text.parse().expect("an address")), text);
-        }
-    }
 }

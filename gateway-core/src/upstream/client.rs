@@ -19,10 +19,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::body::{Body, BodyError, Carry as _, ServiceBody};
 use crate::permit::Permit;
-use crate::upstream::common::CommonFields;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
 use crate::upstream::http1::{Failed, Outgoing};
+use crate::upstream::shared_fields::SharedFields;
 use crate::upstream::target::{Target, TargetSettings};
 use crate::upstream::transport::Protocol;
 use crate::upstream::wire::{Home, Wire};
@@ -120,7 +120,7 @@ impl<C: Connect> Client<C> {
     pub(crate) async fn call_as(
         &self,
         target: &Arc<Target>,
-        (mut request, common): (Request<Body>, Option<&CommonFields>),
+        (mut request, common): (Request<Body>, Option<&SharedFields>),
         may_repeat: bool,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
@@ -132,7 +132,7 @@ impl<C: Connect> Client<C> {
             return Err(CallFailed::Busy(settings.requests_in_flight_max));
         };
         if settings.protocol == Protocol::Http2 {
-            let fields = common.into_iter().flat_map(CommonFields::fields);
+            let fields = common.into_iter().flat_map(SharedFields::fields);
             request.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
             let request = prepared(target, request);
             // Boxed: all calls are as large as the largest.
@@ -157,7 +157,7 @@ impl<C: Connect> Client<C> {
     async fn send(
         &self,
         target: &Arc<Target>,
-        (request, common): (Request<Body>, Option<&CommonFields>),
+        (request, common): (Request<Body>, Option<&SharedFields>),
         may_repeat: bool,
         due: Option<Due>,
     ) -> Result<(HeadOf<C>, u32), CallFailed> {
@@ -165,7 +165,7 @@ impl<C: Connect> Client<C> {
         let now = due.map_or_else(Instant::now, |due| due.at - due.limit);
         let mut unused = home.take(now);
         let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
-        let common = common.map(CommonFields::lines).unwrap_or_default();
+        let common = common.map(SharedFields::lines).unwrap_or_default();
         let mut outgoing = Outgoing::of(request, common, room);
         while let Some(mut wire) = unused {
             let failed = match (wire.send(outgoing, due.map(|due| due.at)).await, due) {
@@ -241,7 +241,7 @@ impl<C: Connect> Client<C> {
     async fn send_streamed(
         &self,
         target: &Arc<Target>,
-        (request, common): (Request<Body>, Option<&CommonFields>),
+        (request, common): (Request<Body>, Option<&SharedFields>),
         time_left: Duration,
     ) -> Result<HeadOf<C>, CallFailed> {
         let (head, body) = request.into_parts();

@@ -8,13 +8,13 @@ use crate::upstream::http1::write_fields;
 
 /// Fields that stand in each of several requests, beside those of its own.
 #[derive(Debug, Default)]
-pub struct CommonFields {
+pub struct SharedFields {
     fields: HeaderMap,
     /// The same, as HTTP/1.1 has them.
     lines: Vec<u8>,
 }
 
-impl CommonFields {
+impl SharedFields {
     /// Writes them down. None of them says anything of a body.
     #[must_use]
     pub fn new(fields: HeaderMap) -> Self {
