@@ -241,3 +241,32 @@ pub fn report(applied: &[Applied<'_>], out: &mut Vec<(HeaderName, HeaderValue)>)
         headers::write(applied, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_is_refused_by_one_limit_was_admitted_by_none() {
+        let metrics = Metrics::new();
+        let limit = |name: &str, id, count| {
+            let quota = Quota::build(count, Duration::from_secs(60), count).expect("a quota");
+            let default = Rated { policy: headers::policy(name, &quota).into(), quota };
+            let rates = Rates { default, by_tier: Arc::default() };
+            Limit::new(&name.into(), id, (LimitKey::Address, Arc::default()), rates, &metrics)
+        };
+        let limits = [limit("wide", 1, 100), limit("narrow", 2, 1)];
+        let charged = RateLimits::new(100);
+        let subject = Subject { client: [203, 0, 113, 7].into(), principal: None, members: &[] };
+        let mut outcomes = Vec::new();
+        for _ in 0..3 {
+            let now = Moment::from_micros(1);
+            outcomes.push(charged.charge(&limits, subject, now, &mut Vec::new()).is_ok());
+        }
+        assert_eq!(outcomes, [true, false, false]);
+        let counted = limits.each_ref().map(|limit| (limit.admitted.get(), limit.refused.get()));
+        assert_eq!(counted, [(1, 0), (1, 2)]);
+    }
+}

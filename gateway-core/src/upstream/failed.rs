@@ -162,3 +162,18 @@ impl Refusal for CallFailed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_for_everybody_at_once_is_no_warning_for_each() {
+        let wait = Duration::from_secs(1);
+        for mass in [CallFailed::Overloaded, CallFailed::Busy(1), CallFailed::Unavailable(wait)] {
+            assert!(mass.is_mass(), "{mass}");
+        }
+        let own = [CallFailed::ResponseTimedOut(wait), CallFailed::Broken("it broke".into())];
+        assert!(own.iter().all(|failed| !failed.is_mass()));
+    }
+}
