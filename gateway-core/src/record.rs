@@ -183,8 +183,8 @@ impl Record {
         line.text("cache", self.cache.as_str());
         line.text("gateway", &self.gateway);
         line.optional_text("route", self.route.as_deref());
-        line.thousandths("upstream_ms", micros(self.upstream));
-        line.thousandths("overhead_ms", micros(self.overhead()));
+        line.thousandths("upstream_ms", micros_written(self.upstream));
+        line.thousandths("overhead_ms", micros_written(self.overhead()));
         line.number("attempts", self.attempts.into());
         line.number("bytes_in", self.bytes_in.get());
         line.number("bytes_out", self.bytes_out);
@@ -208,7 +208,7 @@ fn whole_millis(length: Duration) -> u64 {
 }
 
 /// What is longer than an hour is written as one: no request takes so long in any way that matters.
-fn micros(length: Duration) -> u64 {
+fn micros_written(length: Duration) -> u64 {
     u32::try_from(length.as_micros()).unwrap_or(u32::MAX).into()
 }
 

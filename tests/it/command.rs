@@ -236,6 +236,28 @@ fn what_cannot_be_retried_or_limited_so_is_an_error_at_its_key() {
 }
 
 #[test]
+fn no_two_things_are_told_to_services_under_one_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_sample(folder.path());
+    std::fs::create_dir(folder.path().join("platform.d")).expect("made");
+    let bad = "[identity]\nrole_header = \"Traceparent\"\ntier_header = \"X-Left\"\n\
+               [upstream]\ntime_left_header = \"x-left\"\n";
+    std::fs::write(folder.path().join("platform.d/10-bad.toml"), bad).expect("written");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let output = run("mobile-bff", &["check", "--config", &folder], &VARIABLES);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    for expected in [
+        "10-bad.toml:2: identity.role_header",
+        "10-bad.toml:5: upstream.time_left_header",
+        "must be a name of its own",
+        "2 errors",
+    ] {
+        assert!(said.contains(expected), "{expected} is missing in\n{said}");
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_an_error_that_names_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();

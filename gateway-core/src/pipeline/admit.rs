@@ -6,6 +6,7 @@ use http::{HeaderMap, Response, StatusCode, header};
 
 use super::{at_once, authorize, decide, identify, members, shed};
 use crate::body::Body;
+use crate::clock::Moment;
 use crate::error::Refused;
 use crate::exchange::{Exchange, Step};
 use crate::guard::{ceilings, framing, path};
@@ -50,7 +51,8 @@ pub(super) async fn admit<'a>(
     exchange.steps.take(Step::LimitAddress);
     let by_address = found.as_ref().map_or(&site.limits_by_address, |at| &at.limits_by_address);
     let mut applied = Vec::with_capacity(4);
-    charge(core, by_address, (exchange, &[]), &mut applied)?;
+    // Nothing has been waited for yet: it is the moment at which the request arrived.
+    charge(core, by_address, (exchange, &[]), exchange.started, &mut applied)?;
     let route = found?;
 
     exchange.steps.take(Step::Identify);
@@ -63,7 +65,8 @@ pub(super) async fn admit<'a>(
 
     exchange.steps.take(Step::LimitConsumer);
     let said = members::read(worker, site, route, exchange, body).await?;
-    charge(core, &route.limits_by_consumer, (exchange, &said), &mut applied)?;
+    let now = core.clock.now();
+    charge(core, &route.limits_by_consumer, (exchange, &said), now, &mut applied)?;
     limits::report(&applied, &mut exchange.answer_headers);
     Ok(Admitted::To(route))
 }
@@ -101,12 +104,12 @@ fn charge<'a>(
     core: &Core,
     limits: &'a [Limit],
     (exchange, members): (&Exchange, &[(Box<str>, String)]),
+    now: Moment,
     applied: &mut Vec<Applied<'a>>,
 ) -> Result<(), Refused> {
     let principal = exchange.principal.as_deref();
     let subject = Subject { client: exchange.client, principal, members };
-    // It counts from when it arrived, however long it took to find out whose it is.
-    Ok(core.rate_limits.charge(limits, subject, exchange.started, applied)?)
+    Ok(core.rate_limits.charge(limits, subject, now, applied)?)
 }
 
 /// The answer to a preflight: it has no body, and cost nobody anything.

@@ -461,6 +461,9 @@ pub(super) fn request_of(call: &Call, dressed: HeaderMap) -> Request<Body> {
     if is_json {
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    fields.extend(headers);
+    // Not `extend`, which would set them beside what is there.
+    for (name, value) in headers {
+        fields.insert(name, value);
+    }
     request
 }

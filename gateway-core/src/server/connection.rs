@@ -130,7 +130,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let state = &on.state;
-    let _awake = on.core.wake_up();
+    let awake = on.core.wake_up();
     let service = service_fn({
         let on = Rc::clone(on);
         move |request| answer_http1(Rc::clone(&on), request)
@@ -162,6 +162,8 @@ where
         }
         End::Closed(Ok(())) => {
             let parts = http.into_parts();
+            // The library and its buffers are gone, however long the rest may take.
+            drop(awake);
             match state.heir() {
                 Some(heir) => leave_to(heir, parts.read_buf, parts.io.into_inner()).await,
                 None => linger(parts.io.into_inner()).await,

@@ -44,6 +44,8 @@ pub(super) struct Intake {
     held: Vec<u8>,
     /// How much of it may pass.
     released: usize,
+    /// Heads that could pass so far.
+    heads: u64,
 }
 
 /// Whose bytes come next.
@@ -63,7 +65,7 @@ enum At {
 impl Intake {
     pub(super) fn new(limits: HeadLimits, may_be_http2: bool) -> Self {
         let at = At::Head(HeadReader::default());
-        Self { limits, at, may_be_http2, held: Vec::new(), released: 0 }
+        Self { limits, at, may_be_http2, held: Vec::new(), released: 0, heads: 0 }
     }
 
     /// Takes what was just read. How much of it may pass as it lies there; the rest is held, or
@@ -130,6 +132,11 @@ impl Intake {
         }
     }
 
+    /// How many requests could pass so far.
+    pub(super) const fn heads(&self) -> u64 {
+        self.heads
+    }
+
     /// Whether nothing that comes will be passed on.
     pub(super) const fn is_over(&self) -> bool {
         matches!(self.at, At::Refused(_) | At::Broken(_))
@@ -174,10 +181,12 @@ impl Intake {
         }
         let mut passed = 0;
         while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
+            let is_head = matches!(self.at, At::Head(_));
             match self.scan_next(rest) {
                 0 => break,
                 size => passed += size,
             }
+            self.heads += u64::from(is_head);
         }
         passed
     }

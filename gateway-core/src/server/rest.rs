@@ -3,8 +3,8 @@
 //! For as long as the HTTP library has a connection, it holds two buffers and the room in which a
 //! request is served: ten times what is kept here. So the library gets a connection only once there
 //! is something for it to read, and gives it back when nothing has been asked for a while; at once
-//! where many others have not given theirs back. A connection that is asked again and again does
-//! not rest, and pays nothing.
+//! where many others have not given theirs back. Elsewhere one that is asked
+//! again and again does not rest, and pays nothing.
 //!
 //! Invariants
 //! - A connection comes to rest between messages, with everything written: nothing is lost.

@@ -43,6 +43,9 @@ pub(super) struct State {
     blocked_since: Cell<Option<Instant>>,
     /// Requests being served.
     serving: Cell<u32>,
+    /// Requests that began to be served so far, and heads that arrived.
+    begun: Cell<u64>,
+    heads: Cell<u64>,
     /// Part of the next head is here already.
     is_inside_head: Cell<bool>,
     /// Part of a message is not here yet.
@@ -86,6 +89,8 @@ impl State {
             since: Cell::default(),
             blocked_since: Cell::default(),
             serving: Cell::default(),
+            begun: Cell::default(),
+            heads: Cell::default(),
             is_inside_head: Cell::default(),
             is_inside_message: Cell::default(),
             is_flushed: Cell::default(),
@@ -125,6 +130,8 @@ impl State {
             && !self.is_inside_message.get()
             && self.is_flushed.get()
             && self.blocked_since.get().is_none()
+            // The library takes a breath now and then between requests that came together.
+            && self.begun.get() >= self.heads.get()
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -145,6 +152,7 @@ impl State {
     /// A request begins to be served, until what comes back is dropped.
     pub(super) fn begin(self: &Rc<Self>) -> Serving {
         self.serving.set(self.serving.get() + 1);
+        self.begun.set(self.begun.get() + 1);
         self.enter(Phase::Serving);
         Serving(Rc::clone(self))
     }
@@ -213,6 +221,7 @@ impl State {
     fn has_taken(&self, intake: &Intake) {
         self.is_inside_head.set(intake.is_inside_head());
         self.is_inside_message.set(intake.is_inside_message());
+        self.heads.set(intake.heads());
         self.is_http2.set(intake.is_http2());
         if intake.is_over() {
             self.refused.replace(intake.refused().cloned());

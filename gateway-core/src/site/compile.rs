@@ -90,6 +90,7 @@ fn build<'a>(
     let time_left_header = time_left.map_or(Some(None), |name| {
         report.header(&["upstream", "time_left_header"], name).map(Some)
     });
+    check_names_sent(report);
     let services = services::compile(report, metrics);
     let schemes = Schemes::compile(report);
     let limits = Limits::compile(report, metrics);
@@ -191,6 +192,45 @@ fn identity_headers(report: &mut Report<'_>) -> Option<IdentityHeaders> {
         tenant: tenant?,
         tier: tier?,
     })
+}
+
+/// Names under which the gateway tells services something whatever is configured.
+const NAMES_SENT: [&str; 7] = [
+    "host",
+    "content-type",
+    "x-request-id",
+    "x-forwarded-for",
+    "traceparent",
+    "tracestate",
+    "baggage",
+];
+
+/// Two fields of one name would leave a service to choose which of them it believes.
+fn check_names_sent(report: &mut Report<'_>) {
+    let platform = report.platform();
+    let identity = &platform.identity;
+    let time_left = platform.upstream.time_left_header.as_deref();
+    let configured = [
+        (["identity", "user_id_header"], Some(&*identity.user_id_header)),
+        (["identity", "role_header"], Some(&*identity.role_header)),
+        (["identity", "verified_header"], Some(&*identity.verified_header)),
+        (["identity", "tenant_header"], Some(&*identity.tenant_header)),
+        (["identity", "tier_header"], Some(&*identity.tier_header)),
+        (["assertion", "header"], Some(&*platform.assertion.header)),
+        (["upstream", "time_left_header"], time_left),
+    ];
+    let mut taken: Vec<&str> = NAMES_SENT.to_vec();
+    for (path, name) in configured {
+        let Some(name) = name else { continue };
+        if taken.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            report.add(
+                &path,
+                name,
+                "must be a name of its own: services are sent another field under it",
+            );
+        }
+        taken.push(name);
+    }
 }
 
 /// Headers that are the gateway's to send: no client's word and no route's edit of them counts.

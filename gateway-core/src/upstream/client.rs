@@ -60,13 +60,15 @@ struct Pool<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
 #[derive(Debug, Clone, Copy)]
 struct Due {
     at: Instant,
-    /// How long that was from the call.
+    /// When the call began, and how long it may take from then on.
+    began: Instant,
     limit: Duration,
 }
 
 impl Due {
     fn within(limit: Duration) -> Self {
-        Self { at: Instant::now() + limit, limit }
+        let began = Instant::now();
+        Self { at: began + limit, began, limit }
     }
 
     const fn missed(self) -> CallFailed {
@@ -99,20 +101,6 @@ impl<C: Connect> Client<C> {
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
         self.call_as(target, (request, None), true, time_left).await
-    }
-
-    /// The same for a request that is sent once, whatever its method.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::call`].
-    pub async fn call_once(
-        &self,
-        target: &Arc<Target>,
-        request: Request<Body>,
-        time_left: Duration,
-    ) -> Result<Answer, CallFailed> {
-        self.call_as(target, (request, None), false, time_left).await
     }
 
     /// A request with what it has in common with others. `may_repeat` says whether it may go out
@@ -162,7 +150,7 @@ impl<C: Connect> Client<C> {
         due: Option<Due>,
     ) -> Result<(HeadOf<C>, u32), CallFailed> {
         let home = self.home(target);
-        let now = due.map_or_else(Instant::now, |due| due.at - due.limit);
+        let now = due.map_or_else(Instant::now, |due| due.began);
         let mut unused = home.take(now);
         let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
         let common = common.map(SharedFields::lines).unwrap_or_default();

@@ -265,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             while !self.outgoing.unsent().is_empty() {
                 ready!(self.poll_write(context)).map_err(Failed::Io)?;
             }
-            if self.outgoing.is_sent() {
+            if self.outgoing.has_no_more() {
                 return self.poll_flush(context);
             }
             match self.outgoing.poll_next(context) {

@@ -9,8 +9,8 @@
 //!   (RFC 9110 §9.2.2), or it says itself by its `Idempotency-Key` that it may come twice.
 //! - No retry begins that is not expected to end before the deadline.
 //!
-//! Not here: a reused connection that turns out to be dead (`client`), which is found out before
-//! the service has seen the request.
+//! Not here: a reused connection that turns out to be dead (`client`): its request goes out once
+//! more without any policy, where nothing of it was sent or it is idempotent.
 
 mod budget;
 

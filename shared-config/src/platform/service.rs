@@ -21,7 +21,8 @@ pub struct Upstream {
     pub response_timeout: Duration,
     /// Longest pause while an answer's body arrives.
     pub read_timeout: Duration,
-    /// Longest time in which a service takes nothing of a request's body that is still arriving.
+    /// Longest time in which a service takes not one piece of a request's body that is still
+    /// arriving.
     pub write_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,

@@ -98,6 +98,20 @@ async fn what_arrives_when_a_connection_comes_to_rest_is_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_that_came_together_are_all_answered_where_many_are_awake() {
+    let script = async |client: &mut DuplexStream, core: &Core<_>| {
+        let _crowd = crowd(core);
+        // More than the library answers at a stretch.
+        say(client, &GET.repeat(60)).await;
+        for number in 1..=60 {
+            assert_eq!(hear(client, "ok").await, OK, "{number}");
+        }
+        client.shutdown().await.expect("a server");
+    };
+    Piped::new(settings()).play(script).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_wait_for_a_client_of_a_connection_at_rest_ends_at_its_own_time() {
     // What is said at rest, what is heard, and how long after its answer or what was said.
     let slow = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n";

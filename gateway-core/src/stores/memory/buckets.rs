@@ -7,7 +7,7 @@
 //!
 //! Invariants
 //! - A call that needs several shards locks them in ascending order.
-//! - Charging buckets that exist neither allocates nor waits for anything but those locks.
+//! - Charging up to four buckets that exist neither allocates nor waits for anything but those locks.
 
 use std::array;
 use std::collections::HashMap;
@@ -111,7 +111,7 @@ fn cost_together(charges: &[Charge<'_>], key: BucketKey) -> u32 {
     same.fold(0, |sum, charge| sum.saturating_add(charge.cost))
 }
 
-/// The shards that one call needs, each in the place of its number.
+/// The shards that one call needs, by their numbers.
 struct Locked<'a>(Few<(usize, MutexGuard<'a, Shard>)>);
 
 impl Locked<'_> {

@@ -32,6 +32,8 @@ pub(in crate::upstream) struct Outgoing {
     is_whole: bool,
     /// What is left of a body that was not at hand.
     upload: Option<Upload>,
+    /// Whether part of its body was given up.
+    is_cut_off: bool,
     /// Whether its answer has no body, whatever it says.
     is_head: bool,
     /// Whether it asks for another protocol.
@@ -112,9 +114,14 @@ impl Outgoing {
         self.has_begun = true;
     }
 
+    /// Whether nothing more of it will be written down.
+    pub(super) const fn has_no_more(&self) -> bool {
+        self.upload.is_none()
+    }
+
     /// Whether all of it has been sent.
     pub(super) fn is_sent(&self) -> bool {
-        self.unsent().is_empty() && self.upload.is_none()
+        self.unsent().is_empty() && self.upload.is_none() && !self.is_cut_off
     }
 
     /// The memory that was written into.
@@ -129,8 +136,10 @@ impl Outgoing {
         self.bytes.clear();
         self.sent = 0;
         let more = ready!(upload.poll_next(&mut self.bytes, context));
-        if !matches!(more, Ok(true)) {
-            self.upload = None;
+        match &more {
+            Ok(true) => {}
+            Ok(false) => self.upload = None,
+            Err(_) => self.drop_body(),
         }
         Poll::Ready(more)
     }
@@ -142,14 +151,14 @@ impl Outgoing {
         }
     }
 
-    /// Lets go of the part of the body that has not been written down.
+    /// Lets go of the part of the body that has not been written down: it will not be sent.
     pub(super) fn drop_body(&mut self) {
-        self.upload = None;
+        self.is_cut_off |= self.upload.take().is_some();
     }
 
     /// Gives up on what is left.
     pub(super) fn stop(&mut self) {
-        self.upload = None;
+        self.drop_body();
         self.sent = self.bytes.len();
     }
 }
