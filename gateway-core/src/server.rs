@@ -36,6 +36,7 @@ mod frames;
 mod handover;
 mod http2;
 mod intake;
+mod joined;
 pub mod lag;
 mod listen;
 pub mod proxy_protocol;

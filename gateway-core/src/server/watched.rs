@@ -13,13 +13,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use http_body::{Body, Frame, SizeHint};
-use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::server::Handover;
 use crate::server::frames::Frames;
 use crate::server::intake::{Intake, RefusedHead};
+use crate::server::joined::{Joined, join};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -408,23 +408,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-/// A head and a body up to this are written as one: the copy costs less than the kernel's way of
-/// taking several pieces.
-const JOINED_MAX: usize = 4 * 1024;
-
-/// It stays where it was made, on the stack.
-type Joined = SmallVec<[u8; JOINED_MAX]>;
-
-/// Makes one of several small pieces, if that is what they are.
-fn join(pieces: &[IoSlice<'_>], whole: &mut Joined) -> bool {
-    let size: usize = pieces.iter().map(|piece| piece.len()).sum();
-    let is_small = pieces.len() > 1 && size <= JOINED_MAX;
-    if is_small {
-        pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
-    }
-    is_small
-}
-
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -496,27 +479,5 @@ impl<B: Body + Unpin> Body for Served<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_pieces_are_written_as_one_and_large_ones_as_they_are() {
-        let check = |lengths: &[usize], is_joined: bool| {
-            let bytes: Vec<Vec<u8>> =
-                lengths.iter().zip(b'a'..).map(|(&length, letter)| vec![letter; length]).collect();
-            let pieces: Vec<IoSlice<'_>> = bytes.iter().map(|piece| IoSlice::new(piece)).collect();
-            let mut whole = Joined::new();
-            assert_eq!(join(&pieces, &mut whole), is_joined, "{lengths:?}");
-            assert_eq!(whole.to_vec(), if is_joined { bytes.concat() } else { Vec::new() });
-        };
-        check(&[600, 1_024], true);
-        check(&[1, 0, JOINED_MAX - 1], true);
-        check(&[1, JOINED_MAX], false);
-        check(&[100], false);
-        check(&[], false);
     }
 }
