@@ -205,21 +205,26 @@ fn a_missing_secret_names_its_variable() {
     assert!(said.contains("platform.toml:"), "{said}");
 }
 
-#[test]
-fn what_cannot_be_retried_or_limited_so_is_an_error_at_its_key() {
+/// What `check` says of a layer that is wrong, beside the sample, which is not.
+fn refused_beside_the_sample(bad: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     copy_sample(folder.path());
     std::fs::create_dir(folder.path().join("platform.d")).expect("made");
+    std::fs::write(folder.path().join("platform.d/10-bad.toml"), bad).expect("written");
+    let folder = folder.path().to_string_lossy().into_owned();
+    let output = run("mobile-bff", &["check", "--config", &folder], &VARIABLES);
+    assert_eq!(output.status.code(), Some(2));
+    text(&output.stderr)
+}
+
+#[test]
+fn what_cannot_be_retried_or_limited_so_is_an_error_at_its_key() {
     let bad = "[services.link-service.retry]\nbackoff_base = \"1s\"\n\
                [services.user-service.retry]\nmethods = [\"FETCH\"]\n\
                [services.user-service.concurrency]\nlatency_max = \"1s\"\nspare_percent = 70\n\
                [services.billing-service]\nmesh = true\n\
                [routes.billing-usage.retry]\nattempts_max = 2\n";
-    std::fs::write(folder.path().join("platform.d/10-bad.toml"), bad).expect("written");
-    let folder = folder.path().to_string_lossy().into_owned();
-    let output = run("mobile-bff", &["check", "--config", &folder], &VARIABLES);
-    assert_eq!(output.status.code(), Some(2));
-    let said = text(&output.stderr);
+    let said = refused_beside_the_sample(bad);
     for expected in [
         "10-bad.toml:2: services.link-service.retry.backoff_base",
         "must be at most `backoff_max`, \"250ms\"",
@@ -237,16 +242,9 @@ fn what_cannot_be_retried_or_limited_so_is_an_error_at_its_key() {
 
 #[test]
 fn no_two_things_are_told_to_services_under_one_name() {
-    let folder = tempfile::tempdir().expect("a folder");
-    copy_sample(folder.path());
-    std::fs::create_dir(folder.path().join("platform.d")).expect("made");
     let bad = "[identity]\nrole_header = \"Traceparent\"\ntier_header = \"X-Left\"\n\
                [upstream]\ntime_left_header = \"x-left\"\n";
-    std::fs::write(folder.path().join("platform.d/10-bad.toml"), bad).expect("written");
-    let folder = folder.path().to_string_lossy().into_owned();
-    let output = run("mobile-bff", &["check", "--config", &folder], &VARIABLES);
-    assert_eq!(output.status.code(), Some(2));
-    let said = text(&output.stderr);
+    let said = refused_beside_the_sample(bad);
     for expected in [
         "10-bad.toml:2: identity.role_header",
         "10-bad.toml:5: upstream.time_left_header",

@@ -88,17 +88,7 @@ pub(super) async fn call(
 ) -> Called {
     let called = (request.method(), request.uri().path());
     let span = CallSpan::of_service(&context.trace, service, called);
-    let calling = Calling {
-        worker,
-        site,
-        service,
-        context,
-        common: None,
-        span: &span,
-        retry,
-        due: context.deadline,
-        priority: context.priority,
-    };
+    let calling = Calling { retry, ..Calling::of((worker, site), service, context, &span) };
     let called = calling.send(request).await;
     span.end(&called.outcome);
     called
@@ -115,18 +105,8 @@ pub(super) async fn upgrade(
     let started = clock.now();
     let called = (request.method(), request.uri().path());
     let span = CallSpan::of_service(&context.trace, service, called);
-    let (due, priority) = (context.deadline, context.priority);
-    let calling = Calling {
-        worker,
-        site,
-        service,
-        context,
-        common: None,
-        span: &span,
-        retry: None,
-        due,
-        priority,
-    };
+    let due = context.deadline;
+    let calling = Calling::of((worker, site), service, context, &span);
     dress(site, context, request.headers_mut());
     let time_left = due.since(started);
     let (answer, io) = match service.targets.pick(clock, started) {
@@ -181,6 +161,19 @@ pub(super) struct Called {
     pub(super) began: Moment,
     /// Until the head of the answer, or until it failed.
     pub(super) took: Duration,
+}
+
+impl<'a> Calling<'a> {
+    /// A call that is made once, and takes as long as its request has.
+    pub(super) const fn of(
+        (worker, site): (&'a Worker, &'a Site),
+        service: &'a Service,
+        context: &'a CallContext,
+        span: &'a CallSpan,
+    ) -> Self {
+        let (due, priority) = (context.deadline, context.priority);
+        Self { worker, site, service, context, common: None, span, retry: None, due, priority }
+    }
 }
 
 impl Calling<'_> {

@@ -105,15 +105,10 @@ async fn make(
     let context = &said.context;
     let span = CallSpan::of_part(&context.trace, &call.part, service, called);
     let calling = Calling {
-        worker,
-        site,
-        service,
-        context,
-        common: None,
-        span: &span,
         retry: service.retry.as_ref(),
         due: call.began.after(call.time_left),
         priority: if call.is_spare { Priority::Spare } else { context.priority },
+        ..Calling::of((worker, site), service, context, &span)
     };
     let outcome = answer(calling, (said, again), call).await;
     span.end_part(&outcome);
