@@ -460,3 +460,27 @@ pub(super) fn request_of(call: &Call, dressed: HeaderMap) -> Request<Body> {
     }
     request
 }
+
+#[cfg(test)]
+mod tests {
+    use http::uri::PathAndQuery;
+
+    use super::*;
+
+    #[test]
+    fn a_part_s_own_field_stands_in_place_of_the_gateway_s() {
+        let own = |name| (name, HeaderValue::from_static("own"));
+        let call = Call {
+            method: Method::POST,
+            target: PathAndQuery::from_static("/"),
+            headers: vec![own(header::CONTENT_TYPE), own(header::VIA)],
+            body: Some(Bytes::from_static(b"{}")),
+        };
+        let dressed = HeaderMap::from_iter([(header::VIA, HeaderValue::from_static("gateway"))]);
+        let request = request_of(&call, dressed);
+        for name in [header::CONTENT_TYPE, header::VIA] {
+            let said: Vec<_> = request.headers().get_all(&name).iter().collect();
+            assert_eq!(said, ["own"], "{name}");
+        }
+    }
+}

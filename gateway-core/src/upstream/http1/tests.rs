@@ -474,3 +474,13 @@ async fn a_request_that_finds_its_connection_over_comes_back_whole() {
     check(b"", "the connection ended too early").await;
     check(b"HTTP/1.1 408 Request Timeout\r\n\r\n", "the service spoke unasked").await;
 }
+
+#[test]
+fn a_body_that_was_given_up_was_not_sent() {
+    let mut outgoing = Outgoing::of(request("POST", streamed(&["rest"])), &[], Vec::new());
+    outgoing.has_sent(outgoing.unsent().len());
+    outgoing.drop_body();
+    assert!(outgoing.has_no_more() && outgoing.unsent().is_empty());
+    assert!(!outgoing.is_sent(), "or the next request would be read as the rest of it");
+    assert!(outgoing.again().is_none());
+}
