@@ -42,6 +42,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod until_sent;
 mod upgrade;
 mod watch;
 mod whole;

@@ -2,22 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::future::{Either, select};
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, Version, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::body::{Body, BodyError, Carry as _, ServiceBody};
+use crate::body::{Body, Carry as _, ServiceBody};
 use crate::permit::Permit;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
@@ -25,6 +19,7 @@ use crate::upstream::http1::{Failed, Outgoing};
 use crate::upstream::shared_fields::SharedFields;
 use crate::upstream::target::{Target, TargetSettings};
 use crate::upstream::transport::Protocol;
+use crate::upstream::until_sent::{UntilSent, after_sending};
 use crate::upstream::wire::{Home, Wire};
 
 /// A service's answer.
@@ -293,22 +288,6 @@ impl<C: Connect> fmt::Debug for Client<C> {
     }
 }
 
-/// An answer to a body that must be taken piece by piece within the target's write time-out; it may
-/// take the response time-out once all of it has been sent, and `time_left` in all.
-pub(super) async fn after_sending<T>(
-    sent: Sent,
-    answer: impl Future<Output = Result<T, CallFailed>>,
-    settings: &TargetSettings,
-    time_left: Duration,
-) -> Result<T, CallFailed> {
-    let too_late = pin!(sent.too_late(settings));
-    match timeout(time_left, select(pin!(answer), too_late)).await {
-        Ok(Either::Left((result, _))) => result,
-        Ok(Either::Right((failed, _))) => Err(failed),
-        Err(_) => Err(CallFailed::ResponseTimedOut(time_left)),
-    }
-}
-
 /// The request as the target is sent it: its own host, and of the URL the path alone in HTTP/1.1.
 pub(super) fn prepared(target: &Target, request: Request<Body>) -> Request<Body> {
     let (mut head, body) = request.into_parts();
@@ -345,79 +324,4 @@ pub(super) fn answered<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 /// No service's heads are held to less than 8 KiB.
 pub(super) fn head_size_max(settings: &TargetSettings) -> usize {
     settings.head_size_max.max(8_192)
-}
-
-/// A client's body that tells when the connection holds a piece of it, and is dropped, its channel
-/// with it, when it has been sent.
-pub(super) struct UntilSent {
-    body: Body,
-    held: Held,
-    _end: oneshot::Sender<()>,
-}
-
-/// Since when the connection holds a piece and has not asked for the next; `None` while it waits for
-/// the client.
-type Held = Arc<Mutex<Option<Instant>>>;
-
-/// How far a body has been sent.
-pub(super) struct Sent {
-    held: Held,
-    /// Ready once the body has been sent, or dropped.
-    end: oneshot::Receiver<()>,
-}
-
-impl UntilSent {
-    pub(super) fn of(body: Body, settings: &TargetSettings) -> (Body, Sent) {
-        let (end, sent) = oneshot::channel();
-        // Opening a connection has time-outs of its own.
-        let pending = settings.slots.as_ref().map(|slots| slots.pending_timeout);
-        let open_at = Instant::now() + settings.connect_timeout + pending.unwrap_or_default();
-        let held = Held::new(Mutex::new(Some(open_at)));
-        let sent = Sent { held: Arc::clone(&held), end: sent };
-        (Body::boxed(Self { body, held, _end: end }), sent)
-    }
-}
-
-impl Sent {
-    /// Ready when the service has stopped taking the body, or has it and does not answer.
-    async fn too_late(mut self, settings: &TargetSettings) -> CallFailed {
-        let write_timeout = settings.write_timeout;
-        loop {
-            let held_since = *self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            if held_since.is_some_and(|since| since.elapsed() >= write_timeout) {
-                return CallFailed::WriteTimedOut(write_timeout);
-            }
-            let due = held_since.unwrap_or_else(Instant::now) + write_timeout;
-            // The other end is never used, only dropped, together with the body.
-            if timeout_at(due, &mut self.end).await.is_ok() {
-                break;
-            }
-        }
-        sleep(settings.response_timeout).await;
-        CallFailed::ResponseTimedOut(settings.response_timeout)
-    }
-}
-
-impl HttpBody for UntilSent {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(context);
-        let held_since = polled.is_ready().then(Instant::now);
-        *this.held.lock().unwrap_or_else(PoisonError::into_inner) = held_since;
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

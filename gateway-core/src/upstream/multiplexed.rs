@@ -32,10 +32,11 @@ use tokio::time::timeout;
 
 use crate::body::{Body, BodyError, BodyRefused, Carry, ServiceBody};
 use crate::permit::{Permit, Permits};
-use crate::upstream::client::{Answer, Client, UntilSent, after_sending, head_size_max};
+use crate::upstream::client::{Answer, Client, head_size_max};
 use crate::upstream::connect::Connect;
 use crate::upstream::failed::CallFailed;
 use crate::upstream::target::{Target, TargetSettings};
+use crate::upstream::until_sent::{UntilSent, after_sending};
 
 /// How much of one stream's body may wait to be read.
 const STREAM_WINDOW: u32 = 128 * 1024;
