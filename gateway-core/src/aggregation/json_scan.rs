@@ -123,6 +123,10 @@ impl<'a> Scanner<'a> {
 /// The text in `body`, without a byte order mark, checked to be UTF-8 once and for all.
 pub(super) fn in_utf8(body: &[u8]) -> Rest<'_> {
     let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    // Most JSON is ASCII, which is seen much sooner.
+    if text.is_ascii() {
+        return Ok(text);
+    }
     std::str::from_utf8(text).map(str::as_bytes).map_err(|_| NotJson)
 }
 

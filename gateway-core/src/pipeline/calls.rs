@@ -13,10 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::Either;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::Full;
 
+use self::attempts::UnderWay;
 pub(super) use self::dress::Common;
 use self::dress::dress;
 use crate::aggregation::call::Call;
@@ -36,7 +39,7 @@ use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
 use crate::upstream::retry::RetryPolicy;
-use crate::upstream::{self, Answer, CallFailed, Picked, Upgraded};
+use crate::upstream::{self, Answer, CallFailed, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -176,64 +179,44 @@ impl<'a> Calling<'a> {
     }
 }
 
-impl Calling<'_> {
+impl<'a> Calling<'a> {
     /// Sends a request, dressed with who asks and signed.
-    async fn send(self, mut request: Request<Body>) -> Called {
+    fn send(self, mut request: Request<Body>) -> impl Future<Output = Called> + Send + use<'a> {
         dress(self.site, self.context, request.headers_mut());
         let may_repeat =
             |policy: &&RetryPolicy| policy.may_repeat(request.method(), request.headers());
-        let Some(policy) = self.retry.filter(may_repeat) else { return self.once(request).await };
-        let Some(body) = kept(request.body(), policy.replay_size_max) else {
-            return self.once(request).await;
+        let retry = self.retry.filter(may_repeat);
+        let repeated =
+            retry.and_then(|policy| Some((policy, kept(request.body(), policy.replay_size_max)?)));
+        let Some((policy, body)) = repeated else {
+            let started = self.worker.core.clock.now();
+            let attempt = self.attempt((1, started), (request, true), &mut Vec::new());
+            return Either::Left(attempt);
         };
         let original = request.map(|_| body);
+        let repeated =
+            async move { self.repeated(policy, &|| original.clone().map(Body::Full)).await };
         // Boxed: all calls are as large as the largest.
-        Box::pin(self.repeated(policy, &|| original.clone().map(Body::Full))).await
+        Either::Right(repeated.boxed())
     }
 
     /// Sends what `make` makes, dressed already; the call has just begun.
-    pub(super) async fn send_made(
+    pub(super) fn send_made(
         self,
-        make: Remake<'_>,
+        make: Remake<'a>,
         may_repeat: bool,
         (method, began): (&Method, Moment),
-    ) -> Called {
+    ) -> impl Future<Output = Called> + Send + use<'a> {
         match self.retry.filter(|policy| may_repeat && policy.repeats(method)) {
-            Some(policy) => Box::pin(self.repeated(policy, make)).await,
-            None => self.attempt((1, began), (make, may_repeat), &mut Vec::new()).await,
+            Some(policy) => Either::Right(self.repeated(policy, make).boxed()),
+            None => Either::Left(self.attempt((1, began), (make(), may_repeat), &mut Vec::new())),
         }
-    }
-
-    /// One attempt with a request that cannot be made again.
-    async fn once(self, mut request: Request<Body>) -> Called {
-        let clock = &self.worker.core.clock;
-        let started = clock.now();
-        let time_left = self.due.since(started);
-        // How long a body takes that is still arriving, is the client's to say: that neither
-        // speaks against a target nor for fewer calls.
-        let is_at_hand = matches!(request.body(), Body::Full(_));
-        let client = &self.worker.client;
-        let outcome = match self.enter() {
-            Ok(place) => match self.service.targets.pick(clock, started) {
-                Ok(target) => {
-                    let target = if is_at_hand { target.within(time_left) } else { target };
-                    let place = if is_at_hand { place } else { place.map(Place::mute) };
-                    let attempt = self.span.attempt(1, &target);
-                    self.sign(&mut request, &attempt, time_left);
-                    let outcome = client.call(&target, request, time_left).await;
-                    return self.ended((target, place, attempt), outcome, started);
-                }
-                Err(failed) => Err(failed),
-            },
-            Err(failed) => Err(failed),
-        };
-        self.observed(outcome, started, started)
     }
 
     /// Says of an attempt what it came to, to all who learn from it.
     fn ended(
         &self,
-        (target, place, attempt): (Picked<'_>, Option<Place>, OpenSpan),
+        (target, place, attempt): UnderWay<'_>,
         outcome: Result<Answer, CallFailed>,
         began: Moment,
     ) -> Called {

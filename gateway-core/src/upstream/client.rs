@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, Version, header};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -71,6 +73,43 @@ impl Due {
     }
 }
 
+/// A call that has begun, and has sent nothing yet.
+enum Begun<'a, C: Connect> {
+    /// All of the request is at hand.
+    AtHand(Written<C::Stream>, Permit),
+    /// Any other. Boxed: they are rare, and all calls are as large as the largest.
+    Boxed(BoxFuture<'a, Result<Answer, CallFailed>>),
+}
+
+/// A request that is written down, and where it goes.
+struct Written<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    home: Arc<Home<S>>,
+    over: Over<S>,
+    /// Whether it may go out again when its connection dies.
+    may_repeat: bool,
+    due: Option<Due>,
+}
+
+/// The connection that a request goes out over.
+enum Over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    /// One that nobody used: it has the request.
+    Unused(Box<Wire<S>>),
+    /// One that is to be opened.
+    New(Box<Outgoing>),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Over<S> {
+    fn of(unused: Option<Box<Wire<S>>>, outgoing: Outgoing) -> Self {
+        match unused {
+            Some(mut wire) => {
+                wire.begin(outgoing);
+                Self::Unused(wire)
+            }
+            None => Self::New(Box::new(outgoing)),
+        }
+    }
+}
+
 type HeadOf<C> = (Response<()>, Box<Wire<<C as Connect>::Stream>>);
 
 impl<C: Connect> Client<C> {
@@ -100,13 +139,41 @@ impl<C: Connect> Client<C> {
 
     /// A request with what it has in common with others. `may_repeat` says whether it may go out
     /// again, where its method allows it.
-    pub(crate) async fn call_as(
+    ///
+    /// It is written down at once, and sent when the future is polled: of all that a call is made
+    /// from, little has to be kept while it waits.
+    pub(crate) fn call_as(
+        &self,
+        target: &Arc<Target>,
+        request: (Request<Body>, Option<&SharedFields>),
+        may_repeat: bool,
+        time_left: Duration,
+    ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
+        let begun = self.begin(target, request, may_repeat, time_left);
+        let target = Arc::clone(target);
+        async move {
+            match begun {
+                Ok(Begun::AtHand(written, permit)) => {
+                    let ((response, wire), attempts) = self.send(&target, written).await?;
+                    let read_timeout = target.settings().read_timeout;
+                    Ok(Answer {
+                        response: answered(response, wire, permit, read_timeout),
+                        attempts,
+                    })
+                }
+                Ok(Begun::Boxed(call)) => call.await,
+                Err(failed) => Err(failed),
+            }
+        }
+    }
+
+    fn begin(
         &self,
         target: &Arc<Target>,
         (mut request, common): (Request<Body>, Option<&SharedFields>),
         may_repeat: bool,
         time_left: Duration,
-    ) -> Result<Answer, CallFailed> {
+    ) -> Result<Begun<'_, C>, CallFailed> {
         if time_left.is_zero() {
             return Err(CallFailed::ResponseTimedOut(time_left));
         }
@@ -117,50 +184,65 @@ impl<C: Connect> Client<C> {
         if settings.protocol == Protocol::Http2 {
             let fields = common.into_iter().flat_map(SharedFields::fields);
             request.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
-            let request = prepared(target, request);
-            // Boxed: all calls are as large as the largest.
-            let call = self.call_multiplexed(target, (request, permit), may_repeat, time_left);
-            return Box::pin(call).await;
+            let (request, target) = (prepared(target, request), Arc::clone(target));
+            let call = async move {
+                self.call_multiplexed(&target, (request, permit), may_repeat, time_left).await
+            };
+            return Ok(Begun::Boxed(Box::pin(call)));
         }
         let request = prepared(target, request);
-        let ((response, wire), attempts) = if matches!(request.body(), Body::Full(_)) {
-            let due = Due::within(settings.response_timeout.min(time_left));
-            let may_repeat = may_repeat && request.method().is_idempotent();
-            self.send(target, (request, common), may_repeat, Some(due)).await?
-        } else {
-            // Boxed: uploads are rare, and all calls are as large as the largest.
-            (Box::pin(self.send_streamed(target, (request, common), time_left)).await?, 1)
-        };
-        let response = answered(response, wire, permit, settings.read_timeout);
-        Ok(Answer { response, attempts })
+        if !matches!(request.body(), Body::Full(_)) {
+            let call = self.streamed(target, (request, common), permit, time_left);
+            return Ok(Begun::Boxed(Box::pin(call)));
+        }
+        let due = Due::within(settings.response_timeout.min(time_left));
+        let may_repeat = may_repeat && request.method().is_idempotent();
+        let written = self.written(target, (request, common), may_repeat, Some(due));
+        Ok(Begun::AtHand(written, permit))
     }
 
-    /// Sends a request, once more if it has to be; says how often. Without `due` the caller sees
-    /// to it that it does not take for ever.
-    async fn send(
+    /// Writes a request down for the connection that was used last, if there is one. Without `due`
+    /// the caller sees to it that it does not take for ever.
+    fn written(
         &self,
         target: &Arc<Target>,
         (request, common): (Request<Body>, Option<&SharedFields>),
         may_repeat: bool,
         due: Option<Due>,
-    ) -> Result<(HeadOf<C>, u32), CallFailed> {
+    ) -> Written<C::Stream> {
         let home = self.home(target);
-        let now = due.map_or_else(Instant::now, |due| due.began);
-        let mut unused = home.take(now);
+        let mut unused = home.take(due.map_or_else(Instant::now, |due| due.began));
         let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
         let common = common.map(SharedFields::lines).unwrap_or_default();
-        let mut outgoing = Outgoing::of(request, common, room);
-        while let Some(mut wire) = unused {
-            let failed = match (wire.send(outgoing, due.map(|due| due.at)).await, due) {
+        let over = Over::of(unused, Outgoing::of(request, common, room));
+        Written { home, over, may_repeat, due }
+    }
+
+    /// Sends a request, once more if it has to be; says how often.
+    async fn send(
+        &self,
+        target: &Arc<Target>,
+        written: Written<C::Stream>,
+    ) -> Result<(HeadOf<C>, u32), CallFailed> {
+        let Written { home, mut over, may_repeat, due } = written;
+        loop {
+            let mut wire = match over {
+                Over::Unused(wire) => wire,
+                Over::New(outgoing) => {
+                    return Ok((self.send_afresh(target, &home, *outgoing, due).await?, 1));
+                }
+            };
+            let failed = match (wire.answer(due.map(|due| due.at)).await, due) {
                 (Some(Ok(response)), _) => return Ok(((response, wire), 1)),
                 (Some(Err(failed)), _) => failed,
                 (None, Some(due)) => return Err(due.missed()),
                 (None, None) => return Err(CallFailed::of_connection(Failed::Ended)),
             };
-            outgoing = wire.take_outgoing();
+            let outgoing = wire.take_outgoing();
             // A connection that had died before anything was sent leaves the request whole.
             if outgoing.is_untouched() {
-                unused = home.take(now);
+                let now = due.map_or_else(Instant::now, |due| due.began);
+                over = Over::of(home.take(now), outgoing);
                 continue;
             }
             let may_go_again = may_repeat && matches!(failed, Failed::DiedUnanswered);
@@ -170,28 +252,31 @@ impl<C: Connect> Client<C> {
             target.count_replay();
             return Ok((self.send_afresh(target, &home, again, due).await?, 2));
         }
-        Ok((self.send_afresh(target, &home, outgoing, due).await?, 1))
     }
 
-    /// Sends a request over a new connection.
-    async fn send_afresh(
-        &self,
-        target: &Arc<Target>,
-        home: &Arc<Home<C::Stream>>,
+    /// Sends a request over a new connection. Boxed: connections are kept, and all calls are as
+    /// large as the largest.
+    fn send_afresh<'a>(
+        &'a self,
+        target: &'a Arc<Target>,
+        home: &'a Arc<Home<C::Stream>>,
         outgoing: Outgoing,
         due: Option<Due>,
-    ) -> Result<HeadOf<C>, CallFailed> {
-        // Boxed: connections are kept, and all calls are as large as the largest.
-        let call = Box::pin(async {
+    ) -> BoxFuture<'a, Result<HeadOf<C>, CallFailed>> {
+        let call = async move {
             let mut wire = self.open(target, home).await?;
-            let answer = wire.send(outgoing, None).await;
+            wire.begin(outgoing);
+            let answer = wire.answer(None).await;
             let response = answer.unwrap_or(Err(Failed::Ended));
             Ok((response.map_err(CallFailed::of_connection)?, wire))
-        });
-        match due {
-            Some(due) => timeout_at(due.at, call).await.unwrap_or_else(|_| Err(due.missed())),
-            None => call.await,
+        };
+        async move {
+            match due {
+                Some(due) => timeout_at(due.at, call).await.unwrap_or_else(|_| Err(due.missed())),
+                None => call.await,
+            }
         }
+        .boxed()
     }
 
     pub(super) async fn open(
@@ -221,17 +306,25 @@ impl<C: Connect> Client<C> {
     }
 
     /// Sends a request whose body is still arriving: it may take its time, and cannot be repeated.
-    async fn send_streamed(
+    fn streamed(
         &self,
         target: &Arc<Target>,
         (request, common): (Request<Body>, Option<&SharedFields>),
+        permit: Permit,
         time_left: Duration,
-    ) -> Result<HeadOf<C>, CallFailed> {
+    ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
         let (head, body) = request.into_parts();
         let (body, sent) = UntilSent::of(body, target.settings());
         let request = Request::from_parts(head, body);
-        let answer = async { Ok(self.send(target, (request, common), false, None).await?.0) };
-        after_sending(sent, answer, target.settings(), time_left).await
+        let written = self.written(target, (request, common), false, None);
+        let target = Arc::clone(target);
+        async move {
+            let settings = target.settings();
+            let answer = async { Ok(self.send(&target, written).await?.0) };
+            let (response, wire) = after_sending(sent, answer, settings, time_left).await?;
+            let response = answered(response, wire, permit, settings.read_timeout);
+            Ok(Answer { response, attempts: 1 })
+        }
     }
 
     pub(super) fn home(&self, target: &Arc<Target>) -> Arc<Home<C::Stream>> {

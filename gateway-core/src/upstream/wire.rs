@@ -147,14 +147,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         Box::new(Self { connection, alarm, home: Arc::downgrade(home), slot })
     }
 
-    /// Sends a request and waits for the head of its answer, at most until `due`: then there is
+    /// Begins a request; [`Wire::answer`] sends it.
+    pub(super) fn begin(&mut self, outgoing: Outgoing) {
+        self.connection.begin(outgoing);
+    }
+
+    /// Sends the request and waits for the head of its answer, at most until `due`: then there is
     /// none.
-    pub(super) async fn send(
+    pub(super) async fn answer(
         &mut self,
-        outgoing: Outgoing,
         due: Option<Instant>,
     ) -> Option<Result<Response<()>, Failed>> {
-        self.connection.begin(outgoing);
         poll_fn(|context| match (self.connection.poll_head(context), due) {
             (Poll::Ready(answer), _) => Poll::Ready(Some(answer)),
             (Poll::Pending, Some(due)) => self.alarm.poll_at(due, context).map(|()| None),

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
 use super::{Environment, Job};
 use crate::aggregation::call::Call;
-use crate::aggregation::caller::{Caller, PartCall, PartFailure};
+use crate::aggregation::caller::{Caller, PartAnswer, PartCall, PartFailure};
 use crate::aggregation::fields::Fields;
 use crate::aggregation::judge::judge;
 use crate::aggregation::part_cache::{CacheUse, PartKey, Value, Wanted, Whose};
@@ -47,23 +50,66 @@ pub(super) struct Flying<'a> {
     pub(super) due: Moment,
 }
 
-impl Flying<'_> {
-    pub(super) async fn fly<C: Caller>(self, environment: &Environment<C>) -> Landing {
+/// How a call's value is come by.
+enum Way<'a> {
+    /// There is no time for it, or no such part.
+    None(Reason),
+    /// A service is called, and has so long.
+    Called(&'a Part, BoxFuture<'static, Result<PartAnswer, PartFailure>>, Duration),
+    /// From the cache where it may. Boxed: most parts have no cache, and all are as large as the
+    /// largest.
+    Cached(BoxFuture<'a, (Result<Value, PartFailure>, CacheUse)>),
+}
+
+impl<'a> Flying<'a> {
+    /// The call begins at once; little of what it is made from has to be kept while it is waited
+    /// for.
+    pub(super) fn fly<C: Caller>(
+        self,
+        environment: &'a Environment<C>,
+    ) -> impl Future<Output = Landing> + Send + use<'a, C> {
         let started = environment.clock.now();
-        let (plan, begun) = (self.plan, self.begun);
-        let (part, number) = (self.job.part, self.job.number);
-        let is_projected = self.shown.is_some();
+        let (plan, shown, user_id) = (self.plan, self.shown, self.user_id);
+        let (begun, part, number) = (self.begun, self.job.part, self.job.number);
         let has_time = !self.time_left(started).is_zero();
-        let (result, cache, waited) = self.result(environment, started).await;
-        let is_own = !matches!(cache, Some(CacheUse::Hit(_) | CacheUse::Collapsed));
-        let is_left_out = matches!(&result, Err(PartFailure { reason: Reason::Brownout, .. }));
-        let is_called = has_time && is_own && !is_left_out;
-        if let (Some(part), Some(cache), false) = (plan.parts.get(part), cache, is_own) {
-            environment.caller.kept(&part.name, cache, started);
+        let way = self.way(environment, started);
+        async move {
+            let (result, cache, waited) = match way {
+                Way::None(reason) => (Err(reason.into()), None, None),
+                Way::Cached(got) => {
+                    let (result, cache) = got.await;
+                    (result, Some(cache), None)
+                }
+                Way::Called(part, call, time_left) => {
+                    let answer = in_time(time_left, call).await;
+                    let waited = answer.as_ref().ok().map(|answer| answer.waited);
+                    let user_id = user_id.map(IdentityText::as_str);
+                    let judged =
+                        answer.and_then(|answer| judge(plan, part, answer, user_id, shown));
+                    (judged, None, waited)
+                }
+            };
+            let is_projected = shown.is_some();
+            let is_own = !matches!(cache, Some(CacheUse::Hit(_) | CacheUse::Collapsed));
+            let is_left_out = matches!(&result, Err(PartFailure { reason: Reason::Brownout, .. }));
+            let is_called = has_time && is_own && !is_left_out;
+            if let (Some(part), Some(cache), false) = (plan.parts.get(part), cache, is_own) {
+                environment.caller.kept(&part.name, cache, started);
+            }
+            let landed = environment.clock.now().since(begun);
+            let started = started.since(begun);
+            Landing {
+                part,
+                number,
+                result,
+                cache,
+                started,
+                landed,
+                waited,
+                is_called,
+                is_projected,
+            }
         }
-        let landed = environment.clock.now().since(begun);
-        let started = started.since(begun);
-        Landing { part, number, result, cache, started, landed, waited, is_called, is_projected }
     }
 
     fn time_left(&self, now: Moment) -> Duration {
@@ -72,13 +118,9 @@ impl Flying<'_> {
         own.map_or(left, |own| own.min(left))
     }
 
-    async fn result<C: Caller>(
-        self,
-        environment: &Environment<C>,
-        started: Moment,
-    ) -> (Result<Value, PartFailure>, Option<CacheUse>, Option<Duration>) {
+    fn way<C: Caller>(self, environment: &'a Environment<C>, started: Moment) -> Way<'a> {
         let Some(part) = self.plan.parts.get(self.job.part) else {
-            return (Err(Reason::Unavailable.into()), None, None);
+            return Way::None(Reason::Unavailable);
         };
         let time_left = self.time_left(started);
         let call = PartCall {
@@ -95,20 +137,13 @@ impl Flying<'_> {
             let time_max = part.deadline.unwrap_or(self.plan.deadline);
             let part = Arc::clone(&part.label);
             let wanted = Wanted { key, rule, part, time_left, time_max };
-            let (plan, place) = (self.plan, self.job.part);
-            // Boxed: most parts have no cache, and all futures are as large as the largest.
-            let got = cached(environment, (plan, place), wanted, self.user_id, call);
-            let (result, used) = Box::pin(got).await;
-            return (result, Some(used), None);
+            let place = (self.plan, self.job.part);
+            return Way::Cached(cached(environment, place, wanted, self.user_id, call).boxed());
         }
         if time_left.is_zero() {
-            return (Err(Reason::Timeout.into()), None, None);
+            return Way::None(Reason::Timeout);
         }
-        let answer = in_time(time_left, environment.caller.call(call)).await;
-        let waited = answer.as_ref().ok().map(|answer| answer.waited);
-        let user_id = self.user_id.map(IdentityText::as_str);
-        let judged = answer.and_then(|answer| judge(self.plan, part, answer, user_id, self.shown));
-        (judged, None, waited)
+        Way::Called(part, environment.caller.call(call), time_left)
     }
 }
 

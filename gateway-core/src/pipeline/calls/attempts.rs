@@ -1,22 +1,27 @@
-//! The attempts at one call that may be repeated: within its policy, its service's budget, and its
-//! deadline.
+//! The attempts at one call: one, or where it may be repeated several, within its policy, its
+//! service's budget, and its deadline.
 
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use futures::future::{Either, ready};
+use http::Request;
 use tokio::time::sleep;
 
 use super::{Called, Calling, Remake};
+use crate::body::Body;
 use crate::clock::Moment;
 use crate::metric::{Label, ServiceOutcome};
+use crate::trace_context::OpenSpan;
+use crate::upstream::concurrency::Place;
 use crate::upstream::retry::{Made, Next, RetryPolicy};
-use crate::upstream::{self, Answer, CallFailed, Target};
+use crate::upstream::{self, Answer, CallFailed, Picked, Target};
 
 /// The longest body of a failed answer that is read to keep its connection; with a longer one it is
 /// hung up.
 const DISCARDED_SIZE_MAX: usize = 64 * 1024;
 
-impl Calling<'_> {
+impl<'a> Calling<'a> {
     /// Makes a call, again where that may help. What is not worth another attempt, or may not have
     /// one, is what came of the call.
     pub(super) async fn repeated(self, policy: &RetryPolicy, make: Remake<'_>) -> Called {
@@ -30,8 +35,8 @@ impl Calling<'_> {
             let started = clock.now();
             let time_left = policy.time_of(self.due.since(started));
             let due = started.after(time_left);
-            let called =
-                Self { due, ..self }.attempt((number, started), (make, true), &mut tried).await;
+            let attempt = Self { due, ..self };
+            let called = attempt.attempt((number, started), (make(), true), &mut tried).await;
             attempts += called.attempts;
             let next = self.next(policy, number, &called.outcome, started);
             if number > 1 {
@@ -80,42 +85,53 @@ impl Calling<'_> {
         next
     }
 
-    /// One attempt with a request that can be made again, at a target that is not among those that
-    /// were `tried`, where there is one. The first is number 1; it has just `started`.
-    pub(super) async fn attempt(
+    /// One attempt, at a target that is not among those that were `tried`, where there is one. The
+    /// first is number 1; it has just `started`.
+    ///
+    /// The request is written down at once, and sent when the future is polled.
+    pub(super) fn attempt(
         self,
         (number, started): (u32, Moment),
-        (make, may_repeat): (Remake<'_>, bool),
+        (request, may_repeat): (Request<Body>, bool),
         tried: &mut Vec<Arc<Target>>,
-    ) -> Called {
-        let clock = &self.worker.core.clock;
+    ) -> impl Future<Output = Called> + Send + use<'a> {
+        // Not an async block, which would keep the call twice: as it began, and as it goes on.
+        match self.begin((number, started), (request, may_repeat), tried) {
+            Ok((under_way, call)) => {
+                Either::Left(call.map(move |outcome| self.ended(under_way, outcome, started)))
+            }
+            Err(failed) => Either::Right(ready(self.observed(Err(failed), started, started))),
+        }
+    }
+
+    fn begin(
+        &self,
+        (number, started): (u32, Moment),
+        (mut request, may_repeat): (Request<Body>, bool),
+        tried: &mut Vec<Arc<Target>>,
+    ) -> Result<
+        (UnderWay<'a>, impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a>),
+        CallFailed,
+    > {
+        let Self { worker, service, .. } = *self;
         let time_left = self.due.since(started);
-        let client = &self.worker.client;
-        let outcome = match self.enter() {
-            Ok(place) => match self.service.targets.pick_other(clock, started, tried) {
-                Ok(target) => {
-                    if self.retry.is_some() {
-                        tried.push(Arc::clone(&target));
-                    }
-                    let target = target.within(time_left);
-                    let attempt = self.span.attempt(number, &target);
-                    let mut request = make();
-                    self.sign(&mut request, &attempt, time_left);
-                    let outcome = client
-                        .call_as(
-                            &target,
-                            (request, self.common.map(|common| &common.fields)),
-                            may_repeat,
-                            time_left,
-                        )
-                        .await;
-                    return self.ended((target, place, attempt), outcome, started);
-                }
-                Err(failed) => Err(failed),
-            },
-            Err(failed) => Err(failed),
-        };
-        self.observed(outcome, started, started)
+        let mut place = self.enter()?;
+        let mut target = service.targets.pick_other(&worker.core.clock, started, tried)?;
+        if self.retry.is_some() {
+            tried.push(Arc::clone(&target));
+        }
+        // How long a body takes that is still arriving, is the client's to say: that neither
+        // speaks against a target nor for fewer calls.
+        if matches!(request.body(), Body::Full(_)) {
+            target = target.within(time_left);
+        } else {
+            place = place.map(Place::mute);
+        }
+        let attempt = self.span.attempt(number, &target);
+        self.sign(&mut request, &attempt, time_left);
+        let request = (request, self.common.map(|common| &common.fields));
+        let call = worker.client.call_as(&target, request, may_repeat, time_left);
+        Ok(((target, place, attempt), call))
     }
 
     fn all_ended(
@@ -133,6 +149,9 @@ impl Calling<'_> {
         self.worker.core.metrics.retries.get_or_create_owned(&labels).inc();
     }
 }
+
+/// An attempt's target, its place among the calls to its service, and its span.
+pub(super) type UnderWay<'a> = (Picked<'a>, Option<Place>, OpenSpan);
 
 /// Lets go of an answer that is not passed on. Where all of it is there, its connection is used
 /// again.

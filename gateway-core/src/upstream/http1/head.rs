@@ -86,59 +86,79 @@ fn parse(bytes: &Bytes, is_head: bool) -> Result<Head, Failed> {
         .ok_or(Failed::Malformed("its status"))?;
     let is_1_1 = parsed.version == Some(1);
     *response.version_mut() = if is_1_1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    *response.headers_mut() = headers(bytes, parsed.headers)?;
-    let headers = response.headers();
-    let decoder = if is_head { Decoder::Done } else { decoder(response.status(), headers)? };
-    let is_persistent = is_1_1
-        && !decoder.ends_with_connection()
-        && !has_token(headers, &header::CONNECTION, "close");
+    let (headers, framing) = headers(bytes, parsed.headers)?;
+    *response.headers_mut() = headers;
+    let decoder = if is_head { Decoder::Done } else { framing.decoder(response.status())? };
+    let is_persistent = is_1_1 && !decoder.ends_with_connection() && !framing.closes;
     Ok(Head { response, decoder, is_persistent })
 }
 
-fn headers(bytes: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Failed> {
+/// What a head says of its body's end, and of the connection's.
+#[derive(Debug, Default)]
+struct Framing {
+    lengths: usize,
+    length: Option<HeaderValue>,
+    codings: usize,
+    is_chunked: bool,
+    closes: bool,
+}
+
+fn headers(bytes: &Bytes, fields: &[httparse::Header<'_>]) -> Result<(HeaderMap, Framing), Failed> {
     let mut headers = HeaderMap::with_capacity(fields.len());
+    let mut framing = Framing::default();
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes());
         let name = name.map_err(|_| Failed::Malformed("a header field's name"))?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-        headers.append(name, value.map_err(|_| Failed::Malformed("a header field's value"))?);
+        let value = value.map_err(|_| Failed::Malformed("a header field's value"))?;
+        framing.note(&name, &value);
+        headers.append(name, value);
     }
-    Ok(headers)
+    Ok((headers, framing))
 }
 
-/// How the body ends. What could be read in two ways is refused: whoever sent it may mean the
-/// other one.
-fn decoder(status: StatusCode, headers: &HeaderMap) -> Result<Decoder, Failed> {
-    if status.is_informational() || matches!(status.as_u16(), 204 | 304) {
-        return Ok(Decoder::Done);
-    }
-    let length = length(headers)?;
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next(), length) {
-        (None, _, Some(length)) => Ok(Decoder::length(length)),
-        (None, _, None) => Ok(Decoder::UntilEnd),
-        (Some(coding), None, None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            Ok(Decoder::chunked())
+impl Framing {
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if *name == header::CONTENT_LENGTH {
+            self.lengths += 1;
+            self.length = Some(value.clone());
+        } else if *name == header::TRANSFER_ENCODING {
+            self.codings += 1;
+            self.is_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        } else if *name == header::CONNECTION {
+            self.closes |= has_token(value, "close");
         }
-        (Some(_), None, None) => Err(Failed::Malformed("a transfer coding that was not asked for")),
-        (Some(_), Some(_), _) => Err(Failed::Malformed("several transfer codings")),
-        (Some(_), _, Some(_)) => Err(Failed::Malformed("a length beside a transfer coding")),
+    }
+
+    /// How the body ends. What could be read in two ways is refused: whoever sent it may mean the
+    /// other one.
+    fn decoder(&self, status: StatusCode) -> Result<Decoder, Failed> {
+        if status.is_informational() || matches!(status.as_u16(), 204 | 304) {
+            return Ok(Decoder::Done);
+        }
+        match (self.codings, self.length()?) {
+            (0, Some(length)) => Ok(Decoder::length(length)),
+            (0, None) => Ok(Decoder::UntilEnd),
+            (1, None) if self.is_chunked => Ok(Decoder::chunked()),
+            (1, None) => Err(Failed::Malformed("a transfer coding that was not asked for")),
+            (_, None) => Err(Failed::Malformed("several transfer codings")),
+            (_, Some(_)) => Err(Failed::Malformed("a length beside a transfer coding")),
+        }
+    }
+
+    fn length(&self) -> Result<Option<u64>, Failed> {
+        let Some(length) = &self.length else { return Ok(None) };
+        if self.lengths > 1 {
+            return Err(Failed::Malformed("several lengths"));
+        }
+        let text = length.to_str().unwrap_or_default();
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let length = text.parse().ok().filter(|_| is_number);
+        length.map(Some).ok_or(Failed::Malformed("its length"))
     }
 }
 
-fn length(headers: &HeaderMap) -> Result<Option<u64>, Failed> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(None) };
-    if lengths.next().is_some() {
-        return Err(Failed::Malformed("several lengths"));
-    }
-    let text = first.to_str().unwrap_or_default();
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let length = text.parse().ok().filter(|_| is_number);
-    length.map(Some).ok_or(Failed::Malformed("its length"))
-}
-
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
+fn has_token(value: &HeaderValue, token: &str) -> bool {
+    let Ok(value) = value.to_str() else { return false };
+    value.split(',').any(|found| found.trim().eq_ignore_ascii_case(token))
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Request, header};
 
+use crate::aggregation::call::Call;
 use crate::aggregation::caller::{Caller, PartAnswer, PartCall, PartFailure};
 use crate::aggregation::part_cache::CacheUse;
 use crate::aggregation::status::Reason;
+use crate::body::Body;
 use crate::clock::Moment;
 use crate::exchange::Exchange;
 use crate::header::IDEMPOTENCY_KEY;
@@ -18,7 +20,7 @@ use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
 use crate::pipeline::calls::{self, CallContext, Calling, Common};
 use crate::priority::Priority;
-use crate::site::Site;
+use crate::site::{Service, Site};
 use crate::upstream::{self, CallFailed};
 
 /// Calls services on one request's behalf.
@@ -79,11 +81,9 @@ impl SiteCaller {
 
 impl Caller for SiteCaller {
     fn call(&self, call: PartCall) -> BoxFuture<'static, Result<PartAnswer, PartFailure>> {
-        let Self { worker, site, said, again } = self.clone();
-        let said =
-            if call.says_who { said } else { Arc::new(Said::of(said.context.of_nobody(), &site)) };
+        let caller = if call.says_who { self.clone() } else { self.of_nobody() };
         // Boxed: what waits for it is moved about, and this is large.
-        async move { make(&worker, &site, (&said, &again), call).await }.boxed()
+        async move { caller.make(&call).await }.boxed()
     }
 
     fn kept(&self, part: &Arc<str>, cache: CacheUse, since: Moment) {
@@ -91,58 +91,82 @@ impl Caller for SiteCaller {
     }
 }
 
-async fn make(
-    worker: &Worker,
-    site: &Site,
-    (said, again): (&Said, &Again),
-    call: PartCall,
-) -> Result<PartAnswer, PartFailure> {
-    let service = site.service(call.service).map_err(|_| Reason::Unavailable)?;
-    if service.is_closed {
-        return Err(Reason::Unavailable.into());
+impl SiteCaller {
+    /// The same for calls that say nothing of who asks.
+    fn of_nobody(&self) -> Self {
+        let said = Arc::new(Said::of(self.said.context.of_nobody(), &self.site));
+        Self { said, ..self.clone() }
     }
-    let called = (&call.call.method, call.call.target.path());
-    let context = &said.context;
-    let span = CallSpan::of_part(&context.trace, &call.part, service, called);
-    let calling = Calling {
-        retry: service.retry.as_ref(),
-        due: call.began.after(call.time_left),
-        priority: if call.is_spare { Priority::Spare } else { context.priority },
-        ..Calling::of((worker, site), service, context, &span)
-    };
-    let outcome = answer(calling, (said, again), call).await;
-    span.end_part(&outcome);
-    outcome
-}
 
-async fn answer(
-    calling: Calling<'_>,
-    (said, again): (&Said, &Again),
-    call: PartCall,
-) -> Result<PartAnswer, PartFailure> {
-    let PartCall { call, size_max, is_spare, began, .. } = call;
-    // A part that says one of them otherwise has the last word.
-    let is_own = call.headers.iter().any(|(name, _)| said.common.fields.contains(name));
-    let common = (!is_own).then_some(&said.common);
-    let calling = Calling { common, ..calling };
-    let request = || {
-        let dressed = match common {
-            Some(_) => HeaderMap::with_capacity(FIELDS),
-            None => said.common.fields.fields().clone(),
+    async fn make(&self, call: &PartCall) -> Result<PartAnswer, PartFailure> {
+        let service = self.site.service(call.service).map_err(|_| Reason::Unavailable)?;
+        if service.is_closed {
+            return Err(Reason::Unavailable.into());
+        }
+        let called = (&call.call.method, call.call.target.path());
+        let trace = &self.said.context.trace;
+        let span = CallSpan::of_part(trace, &call.part, service, called);
+        let outcome = self.answer(service, &span, call).await;
+        span.end_part(&outcome);
+        outcome
+    }
+
+    async fn answer(
+        &self,
+        service: &Service,
+        span: &CallSpan,
+        part: &PartCall,
+    ) -> Result<PartAnswer, PartFailure> {
+        let PartCall { call, size_max, is_spare, began, .. } = part;
+        let request = || self.request(call);
+        let failure = |failed| failure(&failed, *is_spare);
+        let sent = {
+            let calling = self.calling(service, span, part);
+            // A write is never repeated unless its service can tell that it has had it before.
+            let may_repeat = call.method.is_safe()
+                || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
+            calling.send_made(&request, may_repeat, (&call.method, *began))
         };
-        calls::request_of(&call, dressed)
-    };
-    // A write is never repeated unless its service can tell that it has had it before.
-    let may_repeat =
-        call.method.is_safe() || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
-    let called = calling.send_made(&request, may_repeat, (&call.method, began)).await;
-    again.add(called.attempts.saturating_sub(1));
-    let failure = |failed| failure(&failed, is_spare);
-    let (head, body) = called.outcome.map_err(failure)?.response.into_parts();
-    let body = upstream::collect(body, size_max).await.map_err(failure)?;
-    let waited = calling.worker.core.clock.now().since(began);
-    let retry_after = retry_after(&head.headers);
-    Ok(PartAnswer { status: head.status, headers: head.headers, retry_after, body, waited })
+        let called = sent.await;
+        self.again.add(called.attempts.saturating_sub(1));
+        let (head, body) = called.outcome.map_err(failure)?.response.into_parts();
+        let body = upstream::collect(body, *size_max).await.map_err(failure)?;
+        let waited = self.worker.core.clock.now().since(*began);
+        let retry_after = retry_after(&head.headers);
+        Ok(PartAnswer { status: head.status, headers: head.headers, retry_after, body, waited })
+    }
+
+    fn calling<'a>(
+        &'a self,
+        service: &'a Service,
+        span: &'a CallSpan,
+        part: &PartCall,
+    ) -> Calling<'a> {
+        let context = &self.said.context;
+        Calling {
+            retry: service.retry.as_ref(),
+            due: part.began.after(part.time_left),
+            priority: if part.is_spare { Priority::Spare } else { context.priority },
+            common: self.common(&part.call),
+            ..Calling::of((&self.worker, &self.site), service, context, span)
+        }
+    }
+
+    /// What a call says beside its own; `None` where it says one of that otherwise: a part has the
+    /// last word.
+    fn common(&self, call: &Call) -> Option<&Common> {
+        let common = &self.said.common;
+        let is_own = call.headers.iter().any(|(name, _)| common.fields.contains(name));
+        (!is_own).then_some(common)
+    }
+
+    fn request(&self, call: &Call) -> Request<Body> {
+        let dressed = match self.common(call) {
+            Some(_) => HeaderMap::with_capacity(FIELDS),
+            None => self.said.common.fields.fields().clone(),
+        };
+        calls::request_of(call, dressed)
+    }
 }
 
 /// `Retry-After` in seconds; the other form, a date, is not worth a clock comparison here.
