@@ -39,7 +39,7 @@ use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
 use crate::upstream::retry::RetryPolicy;
-use crate::upstream::{self, Answer, CallFailed, Upgraded};
+use crate::upstream::{self, Answer, CallFailed, OwnFields, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -116,7 +116,7 @@ pub(super) async fn upgrade(
         Ok(target) => {
             let target = target.within(time_left);
             let attempt = span.attempt(1, &target);
-            calling.sign(&mut request, &attempt, time_left);
+            calling.signed(&request, &attempt, time_left).settle_in(request.headers_mut());
             let upgraded = worker.client.upgrade(&target, request, time_left).await;
             let (answer, io) = match upgraded {
                 Ok(Upgraded { answer, io }) => (Ok(answer), io),
@@ -256,7 +256,12 @@ impl<'a> Calling<'a> {
 
     /// What is each attempt's own: a span, the time that is left, and the proof that the gateway
     /// makes it.
-    fn sign(&self, request: &mut Request<Body>, attempt: &OpenSpan, time_left: Duration) {
+    fn signed(
+        &self,
+        request: &Request<Body>,
+        attempt: &OpenSpan,
+        time_left: Duration,
+    ) -> OwnFields {
         let Self { site, service, context, .. } = self;
         let proof = service.assertion_key.as_ref().map(|key| {
             let claims = assertion::Claims {
@@ -270,16 +275,17 @@ impl<'a> Calling<'a> {
                 None => site.signer.sign(key, &dress::claims_of(site, context), &claims, now),
             }
         });
-        let headers = request.headers_mut();
-        headers.insert(TRACEPARENT, attempt.traceparent(&context.trace));
+        let mut own = OwnFields::default();
+        own.set(TRACEPARENT, attempt.traceparent(&context.trace));
         if let Some(name) = &site.time_left_header {
             let millis = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
-            headers.insert(name.clone(), HeaderValue::from(millis));
+            own.set(name.clone(), HeaderValue::from(millis));
         }
         match proof {
-            Some(proof) => drop(headers.insert(site.assertion_header.clone(), proof)),
-            None => drop(headers.remove(&site.assertion_header)),
+            Some(proof) => own.set(site.assertion_header.clone(), proof),
+            None => own.leave_out(site.assertion_header.clone()),
         }
+        own
     }
 }
 

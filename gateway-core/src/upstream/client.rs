@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::uri::{PathAndQuery, Uri};
-use http::{Request, Response, Version, header};
+use http::{HeaderMap, Request, Response, Version, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -18,6 +18,7 @@ use crate::permit::Permit;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
 use crate::upstream::http1::{Failed, Outgoing};
+use crate::upstream::own_fields::OwnFields;
 use crate::upstream::shared_fields::SharedFields;
 use crate::upstream::target::{Target, TargetSettings};
 use crate::upstream::transport::Protocol;
@@ -70,6 +71,23 @@ impl Due {
 
     const fn missed(self) -> CallFailed {
         CallFailed::ResponseTimedOut(self.limit)
+    }
+}
+
+/// What a request says beside what stands in it.
+#[derive(Debug, Default)]
+pub struct Beside<'a> {
+    /// What it has in common with others; none of it is in the request too.
+    pub common: Option<&'a SharedFields>,
+    /// What stands in place of what the request says.
+    pub own: OwnFields,
+}
+
+impl Beside<'_> {
+    fn settle_in(self, fields: &mut HeaderMap) {
+        let common = self.common.into_iter().flat_map(SharedFields::fields);
+        fields.extend(common.map(|(name, value)| (name.clone(), value.clone())));
+        self.own.settle_in(fields);
     }
 }
 
@@ -134,18 +152,18 @@ impl<C: Connect> Client<C> {
         request: Request<Body>,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
-        self.call_as(target, (request, None), true, time_left).await
+        self.call_as(target, (request, Beside::default()), true, time_left).await
     }
 
-    /// A request with what it has in common with others. `may_repeat` says whether it may go out
-    /// again, where its method allows it.
+    /// A request with what it says beside. `may_repeat` says whether it may go out again, where its
+    /// method allows it.
     ///
     /// It is written down at once, and sent when the future is polled: of all that a call is made
     /// from, little has to be kept while it waits.
     pub(crate) fn call_as(
         &self,
         target: &Arc<Target>,
-        request: (Request<Body>, Option<&SharedFields>),
+        request: (Request<Body>, Beside<'_>),
         may_repeat: bool,
         time_left: Duration,
     ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
@@ -170,7 +188,7 @@ impl<C: Connect> Client<C> {
     fn begin(
         &self,
         target: &Arc<Target>,
-        (mut request, common): (Request<Body>, Option<&SharedFields>),
+        (mut request, beside): (Request<Body>, Beside<'_>),
         may_repeat: bool,
         time_left: Duration,
     ) -> Result<Begun<'_, C>, CallFailed> {
@@ -182,22 +200,20 @@ impl<C: Connect> Client<C> {
             return Err(CallFailed::Busy(settings.requests_in_flight_max));
         };
         if settings.protocol == Protocol::Http2 {
-            let fields = common.into_iter().flat_map(SharedFields::fields);
-            request.headers_mut().extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+            beside.settle_in(request.headers_mut());
             let (request, target) = (prepared(target, request), Arc::clone(target));
             let call = async move {
                 self.call_multiplexed(&target, (request, permit), may_repeat, time_left).await
             };
             return Ok(Begun::Boxed(Box::pin(call)));
         }
-        let request = prepared(target, request);
         if !matches!(request.body(), Body::Full(_)) {
-            let call = self.streamed(target, (request, common), permit, time_left);
+            let call = self.streamed(target, (request, beside), permit, time_left);
             return Ok(Begun::Boxed(Box::pin(call)));
         }
         let due = Due::within(settings.response_timeout.min(time_left));
         let may_repeat = may_repeat && request.method().is_idempotent();
-        let written = self.written(target, (request, common), may_repeat, Some(due));
+        let written = self.written(target, (request, beside), may_repeat, Some(due));
         Ok(Begun::AtHand(written, permit))
     }
 
@@ -206,15 +222,17 @@ impl<C: Connect> Client<C> {
     fn written(
         &self,
         target: &Arc<Target>,
-        (request, common): (Request<Body>, Option<&SharedFields>),
+        (request, beside): (Request<Body>, Beside<'_>),
         may_repeat: bool,
         due: Option<Due>,
     ) -> Written<C::Stream> {
         let home = self.home(target);
         let mut unused = home.take(due.map_or_else(Instant::now, |due| due.began));
         let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
+        let Beside { common, mut own } = beside;
+        own.set(header::HOST, target.host_header());
         let common = common.map(SharedFields::lines).unwrap_or_default();
-        let over = Over::of(unused, Outgoing::of(request, common, room));
+        let over = Over::of(unused, Outgoing::of(request, (common, &own), room));
         Written { home, over, may_repeat, due }
     }
 
@@ -309,14 +327,14 @@ impl<C: Connect> Client<C> {
     fn streamed(
         &self,
         target: &Arc<Target>,
-        (request, common): (Request<Body>, Option<&SharedFields>),
+        (request, beside): (Request<Body>, Beside<'_>),
         permit: Permit,
         time_left: Duration,
     ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
         let (head, body) = request.into_parts();
         let (body, sent) = UntilSent::of(body, target.settings());
         let request = Request::from_parts(head, body);
-        let written = self.written(target, (request, common), false, None);
+        let written = self.written(target, (request, beside), false, None);
         let target = Arc::clone(target);
         async move {
             let settings = target.settings();

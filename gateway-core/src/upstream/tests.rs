@@ -170,8 +170,10 @@ async fn a_request_that_may_not_be_repeated_is_sent_once() {
         first.request().await;
         drop(first);
     };
-    let (answer, ()) =
-        tokio::join!(client.call_as(&target, (get("/second"), None), false, LONG), script);
+    let (answer, ()) = tokio::join!(
+        client.call_as(&target, (get("/second"), Beside::default()), false, LONG),
+        script
+    );
     assert_eq!(answer.expect_err("no second connection").code(), "upstream_broken");
 }
 

@@ -15,7 +15,7 @@ use crate::metric::{Label, ServiceOutcome};
 use crate::trace_context::OpenSpan;
 use crate::upstream::concurrency::Place;
 use crate::upstream::retry::{Made, Next, RetryPolicy};
-use crate::upstream::{self, Answer, CallFailed, Picked, Target};
+use crate::upstream::{self, Answer, Beside, CallFailed, Picked, Target};
 
 /// The longest body of a failed answer that is read to keep its connection; with a longer one it is
 /// hung up.
@@ -107,7 +107,7 @@ impl<'a> Calling<'a> {
     fn begin(
         &self,
         (number, started): (u32, Moment),
-        (mut request, may_repeat): (Request<Body>, bool),
+        (request, may_repeat): (Request<Body>, bool),
         tried: &mut Vec<Arc<Target>>,
     ) -> Result<
         (UnderWay<'a>, impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a>),
@@ -128,9 +128,9 @@ impl<'a> Calling<'a> {
             place = place.map(Place::mute);
         }
         let attempt = self.span.attempt(number, &target);
-        self.sign(&mut request, &attempt, time_left);
-        let request = (request, self.common.map(|common| &common.fields));
-        let call = worker.client.call_as(&target, request, may_repeat, time_left);
+        let own = self.signed(&request, &attempt, time_left);
+        let beside = Beside { common: self.common.map(|common| &common.fields), own };
+        let call = worker.client.call_as(&target, (request, beside), may_repeat, time_left);
         Ok(((target, place, attempt), call))
     }
 

@@ -10,11 +10,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body::Body as _;
 
 use crate::body::{Body, BodyError};
 use crate::json_object::{Digits, decimal};
+use crate::upstream::own_fields::OwnFields;
 
 /// Bytes that a connection keeps room for between two requests.
 const ROOM_KEPT: usize = 16 * 1024;
@@ -65,15 +66,15 @@ struct WrongLength;
 
 impl Outgoing {
     /// A request, written into `room`, which is whatever there is of it. `common` are lines of
-    /// fields that it has beside its own.
+    /// fields that it has beside its own; those in `own` stand in place of what it says itself.
     pub(in crate::upstream) fn of(
         request: Request<Body>,
-        common: &[u8],
+        (common, own): (&[u8], &OwnFields),
         mut room: Vec<u8>,
     ) -> Self {
         room.clear();
         let (parts, body) = request.into_parts();
-        let upload = write(&parts, common, body, &mut room);
+        let upload = write(&parts, (common, own), body, &mut room);
         let is_head = parts.method == Method::HEAD;
         let is_whole = upload.is_none();
         Self { bytes: room, is_whole, upload, is_head, ..Self::default() }
@@ -81,7 +82,7 @@ impl Outgoing {
 
     /// The same for a request that asks for another protocol.
     pub(in crate::upstream) fn of_upgrade(request: Request<Body>) -> Self {
-        Self { may_switch: true, ..Self::of(request, &[], Vec::new()) }
+        Self { may_switch: true, ..Self::of(request, (&[], &OwnFields::default()), Vec::new()) }
     }
 
     /// Whether nothing of it was sent.
@@ -164,13 +165,19 @@ impl Outgoing {
 }
 
 /// Writes the head, and the body where it is at hand; returns the rest of it.
-fn write(parts: &Parts, common: &[u8], body: Body, out: &mut Vec<u8>) -> Option<Upload> {
+fn write(
+    parts: &Parts,
+    (common, own): (&[u8], &OwnFields),
+    body: Body,
+    out: &mut Vec<u8>,
+) -> Option<Upload> {
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_fields(&parts.headers, out);
+    write_fields(parts.headers.iter().filter(|(name, _)| !own.settles(name)), out);
+    write_fields(own.iter(), out);
     out.extend_from_slice(common);
     let framing = framing(&parts.method, &parts.headers, &body);
     match framing {
@@ -187,7 +194,10 @@ fn write(parts: &Parts, common: &[u8], body: Body, out: &mut Vec<u8>) -> Option<
 }
 
 /// Writes fields, but for those that tell how long a body is: that the connection itself decides.
-pub(in crate::upstream) fn write_fields(fields: &HeaderMap, out: &mut Vec<u8>) {
+pub(in crate::upstream) fn write_fields<'a>(
+    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+    out: &mut Vec<u8>,
+) {
     for (name, value) in fields {
         if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
             write_field(name.as_str(), value.as_bytes(), out);

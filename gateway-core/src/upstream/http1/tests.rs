@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::body::Body;
+use crate::upstream::OwnFields;
 
 fn request(method: &str, body: Body) -> Request<Body> {
     let builder = Request::builder().method(method).uri("/links?a=1").header("host", "links");
@@ -29,7 +30,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     request: Request<Body>,
 ) -> Result<Response<()>, Failed> {
     let room = connection.room();
-    connection.begin(Outgoing::of(request, &[], room));
+    connection.begin(Outgoing::of(request, (&[], &OwnFields::default()), room));
     poll_fn(|context| connection.poll_head(context)).await
 }
 
@@ -93,7 +94,7 @@ async fn exchanged(
     let request = request("GET", Body::empty());
     connection.begin(match asks_to_switch {
         true => Outgoing::of_upgrade(request),
-        false => Outgoing::of(request, &[], Vec::new()),
+        false => Outgoing::of(request, (&[], &OwnFields::default()), Vec::new()),
     });
     tokio::join!(poll_fn(|context| connection.poll_head(context)), service).0
 }
@@ -477,7 +478,11 @@ async fn a_request_that_finds_its_connection_over_comes_back_whole() {
 
 #[test]
 fn a_body_that_was_given_up_was_not_sent() {
-    let mut outgoing = Outgoing::of(request("POST", streamed(&["rest"])), &[], Vec::new());
+    let mut outgoing = Outgoing::of(
+        request("POST", streamed(&["rest"])),
+        (&[], &OwnFields::default()),
+        Vec::new(),
+    );
     outgoing.has_sent(outgoing.unsent().len());
     outgoing.drop_body();
     assert!(outgoing.has_no_more() && outgoing.unsent().is_empty());

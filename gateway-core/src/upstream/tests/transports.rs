@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use futures::future::join_all;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -115,6 +115,15 @@ impl Answers {
             "/together" => {
                 self.together.wait().await;
                 Response::new(Body::empty())
+            }
+            "/fields" => {
+                let all = request.headers().iter();
+                let custom = all.filter(|(name, _)| name.as_str().starts_with("x-"));
+                let mut lines: Vec<_> = custom
+                    .map(|(name, value)| format!("{name}: {}", value.to_str().expect("ASCII")))
+                    .collect();
+                lines.sort();
+                Response::new(Body::from(Bytes::from(lines.join(", "))))
             }
             "/pieces" => {
                 let drops = Drops(self.given_up);
@@ -239,6 +248,27 @@ fn listen_at(answers: Answers, protocol: Protocol, path: PathBuf) {
             tokio::spawn(answers.clone().serve(stream, protocol));
         }
     });
+}
+
+#[tokio::test]
+async fn a_call_s_own_fields_stand_in_place_of_its_request_s() {
+    let value = HeaderValue::from_static;
+    let common = [(HeaderName::from_static("x-common"), value("common"))];
+    let common = SharedFields::new(HeaderMap::from_iter(common));
+    for (link, protocol) in ALL {
+        let real = Real::start(link, protocol).await;
+        let mut asked = get("/fields");
+        for name in ["x-own", "x-own", "x-left-out", "x-kept"] {
+            asked.headers_mut().append(name, value("client"));
+        }
+        let mut own = OwnFields::default();
+        own.set(HeaderName::from_static("x-own"), value("own"));
+        own.leave_out(HeaderName::from_static("x-left-out"));
+        let beside = Beside { common: Some(&common), own };
+        let answer = real.client.call_as(&real.target, (asked, beside), true, LONG).await;
+        let sent = text(answer.expect("an answer")).await;
+        assert_eq!(sent, "x-common: common, x-kept: client, x-own: own", "{link:?} {protocol:?}");
+    }
 }
 
 #[tokio::test]

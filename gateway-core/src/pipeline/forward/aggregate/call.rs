@@ -49,9 +49,6 @@ impl Again {
     }
 }
 
-/// About as many fields as a call has of its own.
-const FIELDS: usize = 6;
-
 /// What is the same for all calls of a request: made and written down once.
 #[derive(Debug)]
 struct Said {
@@ -162,7 +159,7 @@ impl SiteCaller {
 
     fn request(&self, call: &Call) -> Request<Body> {
         let dressed = match self.common(call) {
-            Some(_) => HeaderMap::with_capacity(FIELDS),
+            Some(_) => HeaderMap::new(),
             None => self.said.common.fields.fields().clone(),
         };
         calls::request_of(call, dressed)
