@@ -53,27 +53,29 @@ pub use self::recorded_body::RecordedBody;
 pub use self::streams::{EndedBy, OpenStream, Streams};
 use crate::body::Body;
 use crate::error::{InternalError, Refused};
-use crate::exchange::Exchange;
 use crate::server::{RefusedHead, Transport};
-use crate::site::Site;
 
 /// Serves one request. Never fails: whatever happens has an answer and a record.
-pub async fn handle(
+///
+/// The exchange is opened at once: what it was opened from need not be kept while it is served.
+pub fn handle(
     worker: &Arc<Worker>,
     request: Request<Incoming>,
     transport: &Transport,
-) -> Response<RecordedBody> {
+) -> impl Future<Output = Response<RecordedBody>> + use<> {
     let site = worker.core.site.load_full();
     let (head, body) = request.into_parts();
     let exchange = open::open(&worker.core, &site, head, transport);
     let mut in_flight = InFlight::new(worker, &site, exchange);
-    let answer = AssertUnwindSafe(answer(worker, &site, &mut in_flight.exchange, body.into()));
-    let outcome = answer.catch_unwind().await.unwrap_or_else(|_| {
-        worker.core.metrics.panics.inc();
-        // The panic hook has logged where.
-        Err(InternalError::of("a panic while serving the request").into())
-    });
-    respond::respond(in_flight, outcome)
+    async move {
+        let answer = AssertUnwindSafe(answer(&mut in_flight, body.into()));
+        let outcome = answer.catch_unwind().await.unwrap_or_else(|_| {
+            in_flight.worker.core.metrics.panics.inc();
+            // The panic hook has logged where.
+            Err(InternalError::of("a panic while serving the request").into())
+        });
+        respond::respond(in_flight, outcome)
+    }
 }
 
 /// Answers what never became a request: it has a record all the same, of what was understood.
@@ -91,12 +93,8 @@ pub fn refuse(
 }
 
 /// Steps 3 to 12.
-async fn answer(
-    worker: &Arc<Worker>,
-    site: &Arc<Site>,
-    exchange: &mut Exchange,
-    mut body: Body,
-) -> Result<Response<Body>, Refused> {
+async fn answer(in_flight: &mut InFlight, mut body: Body) -> Result<Response<Body>, Refused> {
+    let InFlight { worker, site, exchange, .. } = in_flight;
     match admit::admit(worker, site, exchange, &mut body).await? {
         admit::Admitted::Answered(response) => Ok(*response),
         admit::Admitted::To(route) => {

@@ -354,12 +354,12 @@ struct CoreThread {
 impl Serve for CoreThread {
     type Body = RecordedBody;
 
-    async fn serve(
+    fn serve(
         &self,
         request: Request<Incoming>,
         transport: &Transport,
-    ) -> Response<RecordedBody> {
-        pipeline::handle(&self.worker, request, transport).await
+    ) -> impl Future<Output = Response<RecordedBody>> {
+        pipeline::handle(&self.worker, request, transport)
     }
 
     fn refuse(&self, head: &RefusedHead, transport: &Transport) -> Response<RecordedBody> {

@@ -8,10 +8,11 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, Request};
 
 use crate::aggregation::caller::{PartAnswer, PartFailure};
 use crate::aggregation::part_cache::CacheUse;
+use crate::body::Body;
 use crate::clock::Moment;
 use crate::error::Refusal as _;
 use crate::pipeline::request_span::{method, version};
@@ -33,10 +34,10 @@ impl CallSpan {
     pub(super) fn of_service(
         trace: &TraceContext,
         service: &Service,
-        (method, path): (&Method, &str),
+        request: &Request<Body>,
     ) -> Self {
         let span = trace.span(SpanKind::Internal, || format!("call {}", service.name));
-        Self::begin(span, service, (method, path))
+        Self::begin(span, service, (request.method(), request.uri().path()))
     }
 
     /// Begins a call of an aggregate's part.

@@ -81,20 +81,16 @@ impl CallContext {
 }
 
 /// Sends one request to a service, dressed with who asks and signed; the answer is due at the
-/// context's deadline. Its target is the path and query as the service will see it.
-pub(super) async fn call(
-    (worker, site): (&Worker, &Site),
-    service: &Service,
-    context: &CallContext,
-    retry: Option<&RetryPolicy>,
+/// context's deadline. Its target is the path and query as the service will see it. The span is
+/// the call's, and the caller's to [end](CallSpan::end).
+pub(super) fn call<'a>(
+    through: (&'a Worker, &'a Site),
+    service: &'a Service,
+    (context, span): (&'a CallContext, &'a CallSpan),
+    retry: Option<&'a RetryPolicy>,
     request: Request<Body>,
-) -> Called {
-    let called = (request.method(), request.uri().path());
-    let span = CallSpan::of_service(&context.trace, service, called);
-    let calling = Calling { retry, ..Calling::of((worker, site), service, context, &span) };
-    let called = calling.send(request).await;
-    span.end(&called.outcome);
-    called
+) -> impl Future<Output = Called> + Send + use<'a> {
+    Calling { retry, ..Calling::of(through, service, context, span) }.send(request)
 }
 
 /// The same for a request that asks for the service's bare connection. It is sent once.
@@ -106,8 +102,7 @@ pub(super) async fn upgrade(
 ) -> Result<Upgraded, CallFailed> {
     let clock = &worker.core.clock;
     let started = clock.now();
-    let called = (request.method(), request.uri().path());
-    let span = CallSpan::of_service(&context.trace, service, called);
+    let span = CallSpan::of_service(&context.trace, service, &request);
     let due = context.deadline;
     let calling = Calling::of((worker, site), service, context, &span);
     dress(site, context, request.headers_mut());
@@ -364,8 +359,10 @@ impl ServiceCalls {
         let request = request.map(Body::from);
         let retry = service.retry.as_ref();
         let through = (&*self.worker, &*self.site);
-        let Called { outcome, attempts, .. } =
-            call(through, service, &self.context, retry, request).await;
+        let span = CallSpan::of_service(&self.context.trace, service, &request);
+        let called = call(through, service, (&self.context, &span), retry, request).await;
+        span.end(&called.outcome);
+        let Called { outcome, attempts, .. } = called;
         let outcome = match outcome {
             Ok(answer) => whole(service, answer).await,
             Err(failed) => Err(failed),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri, header};
 
 use super::Worker;
+use super::call_span::CallSpan;
 use super::calls::{self, CallContext, Called};
 use crate::authorization::decision::{
     Asked, DecisionPoint, DecisionUnavailable, Question, Verdict,
@@ -77,8 +78,10 @@ async fn ask(
     let called = async {
         // Asked once: its deadline is short, and a POST may not be repeated.
         let through = (worker, site);
-        let Called { outcome, attempts, .. } =
-            calls::call(through, service, &context, None, made).await;
+        let span = CallSpan::of_service(&context.trace, service, &made);
+        let called = calls::call(through, service, (&context, &span), None, made).await;
+        span.end(&called.outcome);
+        let Called { outcome, attempts, .. } = called;
         let answered = async {
             let (head, body) = outcome?.response.into_parts();
             let body = upstream::collect(body, ANSWER_SIZE_MAX).await?;

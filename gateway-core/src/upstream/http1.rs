@@ -10,7 +10,8 @@
 //! Invariants
 //! - No task stands behind a connection: whoever waits for it moves its bytes.
 //! - What is read ahead is bounded by the head's bound and one read.
-//! - An answer's small pieces are copied out, so that the buffer stays with the connection.
+//! - An answer's small pieces are copied out, so that the buffer can be used again, by whichever
+//!   connection reads next (`spare`).
 //!
 //! Not here: which connection is used, and how often a request is sent (`client`, `wire`); HTTP/2.
 
@@ -18,6 +19,7 @@ mod decode;
 mod failed;
 mod head;
 mod request;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -248,6 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Lets go of what is not needed between two requests; whether the next one may be sent.
     pub(super) fn rest(&mut self) -> bool {
         self.outgoing.shrink();
+        self.give_back();
         self.is_ready()
     }
 
@@ -299,12 +302,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.unread.capacity() == 0 {
+            self.unread = spare::take();
+        }
         self.unread.reserve(self.read_size);
         let room = self.unread.capacity() - self.unread.len();
-        let read = ready!(pin!(self.io.read_buf(&mut self.unread)).poll(context))?;
+        let Poll::Ready(read) = pin!(self.io.read_buf(&mut self.unread)).poll(context) else {
+            self.give_back();
+            return Poll::Pending;
+        };
+        let read = read?;
         if read == room {
             self.read_size = (self.read_size * 2).min(READ_SIZE_MAX);
         }
         Poll::Ready(Ok(read))
+    }
+
+    /// Memory in which nothing is unread is for whoever reads next.
+    fn give_back(&mut self) {
+        if self.unread.is_empty() {
+            spare::give_back(std::mem::take(&mut self.unread));
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::body::Body;
 use crate::error::{InternalError, Refusal, Refused};
 use crate::exchange::{Exchange, Step};
 use crate::pipeline::Worker;
+use crate::pipeline::call_span::CallSpan;
 use crate::pipeline::calls::{self, CallContext, Called};
 use crate::pipeline::forward::DeadlineExceeded;
 use crate::routing::canary::Canary;
@@ -46,8 +47,10 @@ pub(super) async fn pass_through(
     let context = CallContext::of(exchange);
     // A canary may be in a mesh where the route's own service is not.
     let retry = proxy.retry.as_ref().filter(|_| !service.is_mesh);
-    let Called { outcome, attempts, began, took } =
-        calls::call((worker, site), service, &context, retry, request).await;
+    let span = CallSpan::of_service(&context.trace, service, &request);
+    let called = calls::call((worker, site), service, (&context, &span), retry, request).await;
+    span.end(&called.outcome);
+    let Called { outcome, attempts, began, took } = called;
     exchange.record.upstream = took;
     exchange.record.attempts = attempts;
     let answer = outcome?;

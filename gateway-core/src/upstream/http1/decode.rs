@@ -6,7 +6,7 @@ use http_body::{Frame, SizeHint};
 
 use super::failed::Failed;
 
-/// Pieces up to this are copied out of the connection's buffer, so that it can be used again.
+/// Pieces up to this are copied out of the buffer, so that it can be used again.
 const COPIED_MAX: usize = 4 * 1024;
 
 /// Bytes of the line that begins a chunk.

@@ -40,7 +40,7 @@ pub(super) fn read(
         return Err(Failed::HeadTooLarge(size_max));
     }
     let Some(length) = length else { return Ok(None) };
-    // Copied: the buffer stays with the connection, and the values share one allocation.
+    // Copied: the buffer is used again, and the values share one allocation.
     let bytes = Bytes::copy_from_slice(unread.get(..length).unwrap_or_default());
     let head = parse(&bytes, is_head)?;
     unread.advance(length);
