@@ -203,25 +203,28 @@ async fn linger<I: AsyncRead + Unpin>(mut watched: Watched<I>) {
     let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut sink)).await;
 }
 
-async fn answer_http1<S: Serve>(
+/// Not an `async fn`, which would keep the request twice.
+fn answer_http1<S: Serve>(
     on: Rc<Connected<S>>,
     request: Request<Incoming>,
-) -> Result<Response<Served<S::Body>>, Infallible> {
+) -> impl Future<Output = Result<Response<Served<S::Body>>, Infallible>> {
     // A refused head's substitute is one: no client's gets so far.
     let refused = if request.method() == Method::TRACE { on.state.take_refused() } else { None };
-    let mut response = match refused {
-        Some(refused) => {
-            let serving = on.state.begin();
-            on.core.serve.refuse(&refused, &on.transport).map(|body| Served { body, serving })
+    async move {
+        let mut response = match refused {
+            Some(refused) => {
+                let serving = on.state.begin();
+                on.core.serve.refuse(&refused, &on.transport).map(|body| Served { body, serving })
+            }
+            None => on.answer(request).await,
+        };
+        if let Some(heir) = response.extensions_mut().remove::<Handover>() {
+            on.state.leave_to(heir);
+        } else if on.core.draining_since().is_some() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        None => on.answer(request).await,
-    };
-    if let Some(heir) = response.extensions_mut().remove::<Handover>() {
-        on.state.leave_to(heir);
-    } else if on.core.draining_since().is_some() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        Ok(response)
     }
-    Ok(response)
 }
 
 impl<S: Serve> Connected<S> {

@@ -9,6 +9,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Either, Ready, ready};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 
 use crate::alarm::within;
@@ -23,6 +26,7 @@ use crate::routing::canary::Canary;
 use crate::security_headers;
 use crate::site::{Proxy, Service, Site};
 use crate::transform::Values;
+use crate::upstream::retry::RetryPolicy;
 use crate::upstream::{self, Answer, CallFailed};
 
 /// Passes the request on, and the answer back.
@@ -37,18 +41,23 @@ pub(super) async fn pass_through(
     exchange.steps.take(Step::TransformRequest);
     let deadline = exchange.deadline;
     let time_left = || deadline.since(worker.core.clock.now());
-    let request = {
-        let made = pin!(request(site, proxy, exchange, body));
-        within(made, time_left).await.ok_or(DeadlineExceeded)??
-    };
-    exchange.record.upstream_service = Some(Arc::clone(&service.name));
-
-    exchange.steps.take(Step::Call);
+    let span;
     let context = CallContext::of(exchange);
-    // A canary may be in a mesh where the route's own service is not.
-    let retry = proxy.retry.as_ref().filter(|_| !service.is_mesh);
-    let span = CallSpan::of_service(&context.trace, service, &request);
-    let called = calls::call((worker, site), service, (&context, &span), retry, request).await;
+    // In a block, so that the request is not kept beside the call that it has become.
+    let called = {
+        let request = {
+            let made = pin!(request(site, proxy, exchange, body));
+            within(made, time_left).await.ok_or(DeadlineExceeded)??
+        };
+        exchange.record.upstream_service = Some(Arc::clone(&service.name));
+
+        exchange.steps.take(Step::Call);
+        span = CallSpan::of_service(&context.trace, service, &request);
+        // A canary may be in a mesh where the route's own service is not.
+        let retry = proxy.retry.as_ref().filter(|_| !service.is_mesh);
+        calls::call((worker, site), service, (&context, &span), retry, request)
+    }
+    .await;
     span.end(&called.outcome);
     let Called { outcome, attempts, began, took } = called;
     exchange.record.upstream = took;
@@ -91,13 +100,56 @@ pub(super) fn service_of<'a>(
 /// About so many fields are added to a request: room for them is made once.
 const FIELDS_ADDED: usize = 10;
 
+/// What is there at once, or waits for a body. That is boxed: few do, and all futures are as large
+/// as the largest.
+type AtOnce<'a, T> = Either<Ready<Result<T, Refused>>, BoxFuture<'a, Result<T, Refused>>>;
+
+fn at_once<'a, T>(made: Result<T, Refused>) -> AtOnce<'a, T> {
+    Either::Left(ready(made))
+}
+
 /// Step 9: the request as the service wants it. Credentials stay with the gateway.
-pub(super) async fn request(
+pub(super) fn request<'a>(
+    site: &Arc<Site>,
+    proxy: &'a Proxy,
+    exchange: &mut Exchange,
+    body: Body,
+) -> AtOnce<'a, Request<Body>> {
+    let (mut head, trailers) = match head(site, proxy, exchange) {
+        Ok(made) => made,
+        Err(refused) => return at_once(Err(refused)),
+    };
+    if proxy.request.needs_body() {
+        let whole = async move {
+            let whole = upstream::collect(body, proxy.body_size_max).await.map_err(of_client)?;
+            let body = Body::from(proxy.request.apply_body(&mut head.headers, whole)?);
+            Ok(Request::from_parts(head, body))
+        };
+        return Either::Right(whole.boxed());
+    }
+    trailers.announce(&mut head.headers);
+    let body = trailers::Filtered::of_client(body, site, &trailers);
+    let may_repeat = |retry: &&RetryPolicy| retry.may_repeat(&head.method, &head.headers);
+    match proxy.retry.as_ref().filter(may_repeat) {
+        // A body that is kept to be sent again would lose its trailers.
+        Some(retry) if !trailers.has_own && !matches!(body, Body::Full(_)) => {
+            let size_max = retry.replay_size_max;
+            let ahead = async move {
+                let body = upstream::read_ahead(body, size_max).await.map_err(of_client)?;
+                Ok(Request::from_parts(head, body))
+            };
+            Either::Right(ahead.boxed())
+        }
+        _ => at_once(Ok(Request::from_parts(head, body))),
+    }
+}
+
+/// The request but for its body.
+fn head(
     site: &Arc<Site>,
     proxy: &Proxy,
     exchange: &mut Exchange,
-    body: Body,
-) -> Result<Request<Body>, Refused> {
+) -> Result<(Parts, trailers::Rules), Refused> {
     let origin = exchange.head.headers.get(header::ORIGIN).cloned();
     let mut headers = std::mem::take(&mut exchange.head.headers);
     headers.reserve(FIELDS_ADDED);
@@ -114,37 +166,12 @@ pub(super) async fn request(
     };
     let path = exchange.path.get(proxy.prefix.len()..).unwrap_or(&exchange.path);
     let target = proxy.request.apply_head(path, &mut headers, &values)?;
-    let body = if proxy.request.needs_body() {
-        let whole = upstream::collect(body, proxy.body_size_max).await.map_err(of_client)?;
-        Body::from(proxy.request.apply_body(&mut headers, whole)?)
-    } else {
-        trailers.announce(&mut headers);
-        let body = trailers::Filtered::of_client(body, site, &trailers);
-        // A body that is kept to be sent again would lose its trailers.
-        if trailers.has_own { body } else { at_hand(proxy, exchange, &headers, body).await? }
-    };
     proxy.response.prepare_request(&mut headers);
     trailers.ask_for(&mut headers);
-    let mut request = Request::new(body);
-    *request.method_mut() = exchange.head.method.clone();
-    *request.uri_mut() = Uri::from(target);
-    *request.headers_mut() = headers;
-    Ok(request)
-}
-
-/// The body, read as far as it may be kept where it is to be sent again if need be.
-async fn at_hand(
-    proxy: &Proxy,
-    exchange: &Exchange,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Body, CallFailed> {
-    match &proxy.retry {
-        Some(retry) if retry.may_repeat(&exchange.head.method, headers) => {
-            upstream::read_ahead(body, retry.replay_size_max).await.map_err(of_client)
-        }
-        _ => Ok(body),
-    }
+    let (mut head, ()) = Request::new(()).into_parts();
+    (head.method, head.uri) = (exchange.head.method.clone(), Uri::from(target));
+    head.headers = headers;
+    Ok((head, trailers))
 }
 
 /// A body that breaks off on its way in is the client's, and no service's failure.
@@ -157,32 +184,36 @@ pub(in crate::pipeline) fn of_client(failed: CallFailed) -> CallFailed {
 
 /// Step 12: the answer as the consumer wants it. What the service says about itself, or about
 /// identities, stays inside.
-pub(super) async fn response(
+pub(super) fn response<'a>(
     site: &Site,
-    proxy: &Proxy,
-    service: &Service,
+    proxy: &'a Proxy,
+    service: &'a Service,
     answer: Answer,
-) -> Result<Response<Body>, Refused> {
+) -> AtOnce<'a, Response<Body>> {
     let (mut head, body) = answer.response.into_parts();
     if head.status.is_server_error() && !is_problem(&head.headers) {
         let retry_after = head.headers.remove(header::RETRY_AFTER);
-        return Err(ServiceFailed { status: head.status, retry_after }.into());
+        return at_once(Err(ServiceFailed { status: head.status, retry_after }.into()));
     }
     let trailers = trailers::announced(&head.headers, site);
     clean(site, proxy, service, &mut head.headers);
-    let body = if proxy.response.needs_body(&head.headers) {
-        let whole = upstream::collect(body, service.body_size_max).await?;
-        if !whole.is_empty() {
-            // The body is at hand now, and says itself how long it is.
-            head.headers.remove(header::CONTENT_LENGTH);
-        }
-        Body::from(proxy.response.apply(&mut head.headers, whole)?)
-    } else {
-        proxy.response.apply(&mut head.headers, Bytes::new())?;
+    if proxy.response.needs_body(&head.headers) {
+        let whole = async move {
+            let whole = upstream::collect(body, service.body_size_max).await?;
+            if !whole.is_empty() {
+                // The body is at hand now, and says itself how long it is.
+                head.headers.remove(header::CONTENT_LENGTH);
+            }
+            let body = Body::from(proxy.response.apply(&mut head.headers, whole)?);
+            Ok(Response::from_parts(head, body))
+        };
+        return Either::Right(whole.boxed());
+    }
+    let applied = proxy.response.apply(&mut head.headers, Bytes::new());
+    at_once(applied.map_err(Into::into).map(|_| {
         head.headers.extend(trailers.map(|names| (header::TRAILER, names)));
-        body
-    };
-    Ok(Response::from_parts(head, body))
+        Response::from_parts(head, body)
+    }))
 }
 
 /// Takes from an answer what is not for consumers.
