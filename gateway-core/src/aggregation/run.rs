@@ -15,14 +15,14 @@
 
 mod flying;
 mod slot;
+mod under_way;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
+use tokio::time::Instant;
 
 use crate::clock::{Clock, Moment};
 
@@ -40,9 +40,10 @@ use super::plan::{OnFailure, Plan};
 use super::status::{Outcome, Reason, Report};
 use super::template::Unfilled;
 
-use self::flying::{Flying, Landing, key};
+use self::flying::{Departure, Flight, Journey, Landing, key};
 pub(super) use self::slot::Slot;
 use self::slot::State;
+use self::under_way::UnderWay;
 
 /// What an answer is made with.
 #[derive(Debug)]
@@ -123,17 +124,18 @@ impl<'a> Run<'a> {
         let due = environment.due.min(begun.after(plan.deadline));
         let calls_max = plan.caps.concurrent_calls_max.max(1);
         self.begin_ready(&mut done)?;
-        let mut under_way = FuturesUnordered::new();
+        let user_id = self.inputs.principal.map(|principal| &principal.user_id);
+        let journey = Journey { plan, user_id, begun, due };
+        let mut under_way = UnderWay::until(Instant::now() + due.since(begun));
         loop {
             while under_way.len() < calls_max
                 && let Some(job) = self.queue.pop_front()
             {
                 let shown = self.projected_at_once(job.part);
-                let user_id = self.inputs.principal.map(|principal| &principal.user_id);
                 let whose = || Whose::of(self.inputs.principal);
                 let key = plan.parts.get(job.part).and_then(|part| key(part, &job.call, whose));
-                let call = Flying { plan, job, key, shown, user_id, begun, due };
-                under_way.push(call.fly(environment));
+                let departure = Departure { job, key, shown };
+                under_way.push(Flight::begin(departure, journey, environment));
             }
             let Some(landing) = under_way.next().await else { break };
             if let Some(part) = self.land(landing)? {

@@ -1,6 +1,8 @@
 //! A call on its way: within its time, from the cache where it may, judged as it lands.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -39,111 +41,169 @@ pub(super) fn key(part: &Part, call: &Call, whose: impl FnOnce() -> Whose) -> Op
     Some(PartKey::new(whose, &part.service_name, call, &part.recipe.text))
 }
 
-/// A call on its way.
-pub(super) struct Flying<'a> {
-    pub(super) plan: &'a Arc<Plan>,
+/// A call that begins.
+pub(super) struct Departure<'a> {
     pub(super) job: Job,
     pub(super) key: Option<PartKey>,
     pub(super) shown: Option<&'a Fields>,
+}
+
+/// What all calls of an answer have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Journey<'a> {
+    pub(super) plan: &'a Arc<Plan>,
     pub(super) user_id: Option<&'a IdentityText>,
     pub(super) begun: Moment,
     pub(super) due: Moment,
+}
+
+/// A call on its way.
+pub(super) struct Flight<'a, C> {
+    environment: &'a Environment<C>,
+    journey: Journey<'a>,
+    place: usize,
+    number: usize,
+    shown: Option<&'a Fields>,
+    started: Moment,
+    has_time: bool,
+    way: Way<'a>,
 }
 
 /// How a call's value is come by.
 enum Way<'a> {
     /// There is no time for it, or no such part.
     None(Reason),
-    /// A service is called, and has so long.
-    Called(&'a Part, BoxFuture<'static, Result<PartAnswer, PartFailure>>, Duration),
-    /// From the cache where it may. Boxed: most parts have no cache, and all are as large as the
-    /// largest.
+    /// A service is called.
+    Called {
+        part: &'a Part,
+        call: BoxFuture<'a, Result<PartAnswer, PartFailure>>,
+        /// Whether it ends of itself when its time is over.
+        is_timed: bool,
+    },
+    /// From the cache where it may.
     Cached(BoxFuture<'a, (Result<Value, PartFailure>, CacheUse)>),
 }
 
-impl<'a> Flying<'a> {
-    /// The call begins at once; little of what it is made from has to be kept while it is waited
-    /// for.
-    pub(super) fn fly<C: Caller>(
-        self,
-        environment: &'a Environment<C>,
-    ) -> impl Future<Output = Landing> + Send + use<'a, C> {
-        let started = environment.clock.now();
-        let (plan, shown, user_id) = (self.plan, self.shown, self.user_id);
-        let (begun, part, number) = (self.begun, self.job.part, self.job.number);
-        let has_time = !self.time_left(started).is_zero();
-        let way = self.way(environment, started);
-        async move {
-            let (result, cache, waited) = match way {
-                Way::None(reason) => (Err(reason.into()), None, None),
-                Way::Cached(got) => {
-                    let (result, cache) = got.await;
-                    (result, Some(cache), None)
-                }
-                Way::Called(part, call, time_left) => {
-                    let answer = in_time(time_left, call).await;
-                    let waited = answer.as_ref().ok().map(|answer| answer.waited);
-                    let user_id = user_id.map(IdentityText::as_str);
-                    let judged =
-                        answer.and_then(|answer| judge(plan, part, answer, user_id, shown));
-                    (judged, None, waited)
-                }
-            };
-            let is_projected = shown.is_some();
-            let is_own = !matches!(cache, Some(CacheUse::Hit(_) | CacheUse::Collapsed));
-            let is_left_out = matches!(&result, Err(PartFailure { reason: Reason::Brownout, .. }));
-            let is_called = has_time && is_own && !is_left_out;
-            if let (Some(part), Some(cache), false) = (plan.parts.get(part), cache, is_own) {
-                environment.caller.kept(&part.name, cache, started);
-            }
-            let landed = environment.clock.now().since(begun);
-            let started = started.since(begun);
-            Landing {
-                part,
-                number,
-                result,
-                cache,
-                started,
-                landed,
-                waited,
-                is_called,
-                is_projected,
-            }
-        }
-    }
-
-    fn time_left(&self, now: Moment) -> Duration {
+impl<'a> Journey<'a> {
+    fn time_left(&self, place: usize, now: Moment) -> Duration {
         let left = self.due.since(now);
-        let own = self.plan.parts.get(self.job.part).and_then(|part| part.deadline);
+        let own = self.plan.parts.get(place).and_then(|part| part.deadline);
         own.map_or(left, |own| own.min(left))
     }
 
-    fn way<C: Caller>(self, environment: &'a Environment<C>, started: Moment) -> Way<'a> {
-        let Some(part) = self.plan.parts.get(self.job.part) else {
+    fn way<C: Caller>(
+        self,
+        Departure { job, key, .. }: Departure<'a>,
+        environment: &'a Environment<C>,
+        (started, time_left): (Moment, Duration),
+    ) -> Way<'a> {
+        let Some(part) = self.plan.parts.get(job.part) else {
             return Way::None(Reason::Unavailable);
         };
-        let time_left = self.time_left(started);
         let call = PartCall {
             part: Arc::clone(&part.name),
             service: part.service,
-            call: self.job.call,
+            call: job.call,
             is_spare: part.is_spare,
             says_who: !part.cache.is_some_and(|rule| rule.is_shared),
             began: started,
             time_left,
             size_max: self.plan.caps.part_size_max,
         };
-        if let (Some(key), Some(rule)) = (self.key, part.cache) {
+        if let (Some(key), Some(rule)) = (key, part.cache) {
             let time_max = part.deadline.unwrap_or(self.plan.deadline);
             let part = Arc::clone(&part.label);
             let wanted = Wanted { key, rule, part, time_left, time_max };
-            let place = (self.plan, self.job.part);
+            let place = (self.plan, job.part);
             return Way::Cached(cached(environment, place, wanted, self.user_id, call).boxed());
         }
         if time_left.is_zero() {
             return Way::None(Reason::Timeout);
         }
-        Way::Called(part, environment.caller.call(call), time_left)
+        let call = environment.caller.call(call);
+        match part.deadline {
+            Some(_) => {
+                let call = in_time(time_left, call).boxed();
+                Way::Called { part, call, is_timed: true }
+            }
+            None => Way::Called { part, call, is_timed: false },
+        }
+    }
+}
+
+impl<'a, C: Caller> Flight<'a, C> {
+    /// The call begins.
+    pub(super) fn begin(
+        departure: Departure<'a>,
+        journey: Journey<'a>,
+        environment: &'a Environment<C>,
+    ) -> Self {
+        let started = environment.clock.now();
+        let Departure { job: Job { part: place, number, .. }, shown, .. } = departure;
+        let time_left = journey.time_left(place, started);
+        let has_time = !time_left.is_zero();
+        let way = journey.way(departure, environment, (started, time_left));
+        Self { environment, journey, place, number, shown, started, has_time, way }
+    }
+
+    /// The call is given up, because the answer is due; unless it sees to its own time, and comes
+    /// back.
+    pub(super) fn give_up(self) -> Result<Landing, Self> {
+        match self.way {
+            Way::Called { is_timed: false, .. } => {
+                Ok(self.landing((Err(Reason::Timeout.into()), None, None)))
+            }
+            _ => Err(self),
+        }
+    }
+
+    fn landing(&self, (result, cache, waited): Landed) -> Landing {
+        let Self { environment, journey, place, number, shown, started, has_time, .. } = *self;
+        let is_own = !matches!(cache, Some(CacheUse::Hit(_) | CacheUse::Collapsed));
+        let is_left_out = matches!(&result, Err(PartFailure { reason: Reason::Brownout, .. }));
+        if let (Some(part), Some(cache), false) = (journey.plan.parts.get(place), cache, is_own) {
+            environment.caller.kept(&part.name, cache, started);
+        }
+        Landing {
+            part: place,
+            number,
+            result,
+            cache,
+            started: started.since(journey.begun),
+            landed: environment.clock.now().since(journey.begun),
+            waited,
+            is_called: has_time && is_own && !is_left_out,
+            is_projected: shown.is_some(),
+        }
+    }
+}
+
+/// A value or why there is none, what the cache had to do with it, and how long a service was waited
+/// for.
+type Landed = (Result<Value, PartFailure>, Option<CacheUse>, Option<Duration>);
+
+impl<C: Caller> Future for Flight<'_, C> {
+    type Output = Landing;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Landing> {
+        let this = self.get_mut();
+        let landed = match &mut this.way {
+            Way::None(reason) => (Err((*reason).into()), None, None),
+            Way::Cached(got) => {
+                let (result, cache) = ready!(got.as_mut().poll(context));
+                (result, Some(cache), None)
+            }
+            Way::Called { part, call, .. } => {
+                let answer = ready!(call.as_mut().poll(context));
+                let waited = answer.as_ref().ok().map(|answer| answer.waited);
+                let Journey { plan, user_id, .. } = this.journey;
+                let user_id = user_id.map(IdentityText::as_str);
+                let judged =
+                    answer.and_then(|answer| judge(plan, part, answer, user_id, this.shown));
+                (judged, None, waited)
+            }
+        };
+        Poll::Ready(this.landing(landed))
     }
 }
 

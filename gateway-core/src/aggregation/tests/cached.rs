@@ -93,6 +93,20 @@ async fn the_last_good_answer_stands_in_where_no_new_one_can_be_had() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_given_up_when_the_answer_is_due_takes_nothing_from_what_stands_in() {
+    let asking = Asking::of(cached("GET a:/x", RULE), counting());
+    assert_eq!(asking.x("ada").await, "0 x;o=ok");
+    asking.pass(1_800).await;
+    for part in ["x", "y"] {
+        asking.platform.does(part, after(60_000, says("9")));
+    }
+    let answered = asking.ask(&principal("ada")).await;
+    assert_eq!(answered, r#"{"x":0,"y":null} x;o=stale y;o=failed;r=timeout"#);
+    asking.pass(1).await;
+    assert_eq!(asking.platform.under_way().0, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_use_is_told_in_the_words_of_the_rfc() {
     let asking = Asking::of(cached("GET a:/x", RULE), counting());
     let status = async || {
