@@ -20,6 +20,7 @@
 
 mod balance;
 mod breaker;
+mod by_address;
 mod client;
 pub mod concurrency;
 mod condition;

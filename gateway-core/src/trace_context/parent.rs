@@ -83,9 +83,12 @@ pub(super) fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// The last `N` hex digits of a number.
-fn hex<const N: usize>(number: u128) -> [u8; N] {
-    std::array::from_fn(|place| {
-        let digit = u32::try_from(number >> (4 * (N - 1 - place)) & 15).unwrap_or(0);
-        char::from_digit(digit, 16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(b'0')
-    })
+fn hex<const N: usize>(mut number: u128) -> [u8; N] {
+    let mut text = [b'0'; N];
+    for place in text.iter_mut().rev() {
+        let digit = usize::try_from(number & 15).unwrap_or_default();
+        *place = b"0123456789abcdef".get(digit).copied().unwrap_or(b'0');
+        number >>= 4;
+    }
+    text
 }

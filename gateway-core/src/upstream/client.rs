@@ -1,6 +1,5 @@
 //! The client of one core: it keeps that core's connections and calls targets over them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::body::{Body, Carry as _, ServiceBody};
 use crate::permit::Permit;
+use crate::upstream::by_address::ByAddress;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
 use crate::upstream::http1::{Failed, Outgoing};
@@ -44,7 +44,7 @@ pub struct Client<C: Connect = Network> {
 
 /// The unused connections to all targets, by the targets' addresses in memory.
 struct Pools<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    by_target: Mutex<HashMap<usize, Pool<S>>>,
+    by_target: Mutex<ByAddress<Pool<S>>>,
     is_swept: AtomicBool,
 }
 
@@ -361,7 +361,7 @@ impl<C: Connect> Client<C> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Pools<S> {
-    fn by_target(&self) -> MutexGuard<'_, HashMap<usize, Pool<S>>> {
+    fn by_target(&self) -> MutexGuard<'_, ByAddress<Pool<S>>> {
         self.by_target.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
