@@ -175,6 +175,30 @@ async fn a_second_signal_hurries_and_post_drain_is_the_first() {
     assert!(lines.contains("client_disconnected"), "what was cut is written down: {lines}");
 }
 
+#[tokio::test]
+async fn a_closed_route_is_no_warning_each_time_it_is_asked_for_and_a_service_that_is_down_is() {
+    let layer = "[routes.links-list]\nmaintenance = { retry_after = \"90s\" }\n";
+    let builder = Harness::builder().without(Service::Billing).layer("mobile-bff", layer);
+    let harness = builder.start().await;
+    let instance = Instance::start(&harness, "one", &[]).await;
+    for (path, status) in
+        [("/links", 503), ("/links", 503), ("/links", 503), ("/billing/usage", 502)]
+    {
+        let url = format!("http://{}{path}", instance.address);
+        let answer = harness.client.get(url).bearer_auth(&harness.token).send().await;
+        assert_eq!(answer.expect("an answer").status(), status, "{path}");
+    }
+    let levels_of = |code: &str| -> Vec<String> {
+        let log = instance.log();
+        let lines = log.lines().filter(|line| line.contains(&format!("code=\"{code}\"")));
+        lines.map(|line| line.split_whitespace().nth(1).unwrap_or_default().to_owned()).collect()
+    };
+    let warned = async || (!levels_of("upstream_unreachable").is_empty()).then_some(());
+    until("it is told of", warned).await;
+    assert_eq!(levels_of("upstream_unreachable"), ["WARN"]);
+    assert_eq!(levels_of("maintenance"), ["DEBUG"; 3]);
+}
+
 /// HAProxy in front of gateways: it asks each every 50 ms whether it is ready, and tries another
 /// where no connection can be made. Nothing else is tried again.
 struct Balancer {
