@@ -9,6 +9,7 @@ pub(crate) mod fuzz;
 mod http1;
 mod http2;
 mod origin;
+mod windows;
 
 use gateway_core::command::Gateway;
 use tests::harness::GatewayUnderTest;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::harness::{Harness, JsonBody as _, json_of};
+use tests::harness::{Harness, JsonBody as _, Origin, json_of};
 use tests::platform::Service;
 
 #[tokio::test]
@@ -50,6 +50,30 @@ async fn when_one_of_several_limits_refuses_the_others_lose_nothing() {
         assert_eq!(harness.mobile_get("/links?limit=1").await.status(), 200);
     }
     assert_eq!(harness.mobile_get("/links?limit=1").await.status(), 429);
+}
+
+#[tokio::test]
+async fn a_consumers_limit_counts_from_when_it_is_asked_however_long_a_request_has_waited() {
+    let policy = Origin::start().await;
+    let section = format!("[services.policy-service]\nurl = \"{}\"\n", policy.url());
+    let layer = "[limits.links-read]\nrate = \"1/s\"\n[services.link-service]\n\
+                 decide = { call = \"POST policy-service:/decide\", deadline = \"5s\" }\n";
+    let builder = Harness::builder().platform_layer(&section).layer("mobile-bff", layer);
+    let harness = builder.manual_clock().start().await;
+    // Both arrive at one instant, and the second waits a second for its decision.
+    for (waits_s, expected) in [(0, 200), (1, 200), (0, 429)] {
+        let decide = async {
+            let mut service = policy.accept().await;
+            service.head().await;
+            harness.advance(Duration::from_secs(waits_s));
+            let answer = "{\"allow\":true}";
+            let length = answer.len();
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}");
+            service.say(format!("{head}\r\nContent-Type: application/json\r\n\r\n{answer}")).await;
+        };
+        let (answer, ()) = tokio::join!(harness.mobile_get("/links/x7Kp2"), decide);
+        assert_eq!(answer.status(), expected, "after {waits_s} s");
+    }
 }
 
 #[tokio::test]
@@ -101,8 +125,10 @@ async fn the_answer_says_what_is_left_of_the_tightest_limit() {
 
 #[tokio::test]
 async fn a_thousand_requests_at_once_on_a_limit_of_a_hundred_admit_exactly_a_hundred() {
-    let layer =
-        "[limits.consumer]\nrate = \"100/min\"\n[limits.links-read]\nrate = \"10000/min\"\n";
+    // A thousand connections are open before the first of them is asked anything: on a busy machine that
+    // takes longer than a client usually has.
+    let layer = "[server]\nhead_timeout = \"5m\"\n[limits.consumer]\nrate = \"100/min\"\n\
+                 [limits.links-read]\nrate = \"10000/min\"\n";
     let harness = Harness::builder().layer("partner-gateway", layer).manual_clock().start().await;
     let calls = (0..1_000).map(|_| harness.partner_get("/v1/links?limit=1", "pro"));
     let answers = futures::future::join_all(calls).await;

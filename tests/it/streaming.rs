@@ -280,6 +280,35 @@ async fn a_service_that_takes_nothing_more_of_an_upload_is_hung_up_on() {
 }
 
 #[tokio::test]
+async fn a_service_that_answers_an_upload_and_hangs_up_is_heard_and_the_rest_is_dropped() {
+    let origin = Origin::start().await;
+    let gateway = in_front_of(&origin, "", "[server]\nbody_size_max = \"64MiB\"\n");
+    let mut client = Wire::connect(&gateway.url).await;
+    client
+        .say(format!("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"))
+        .await;
+    let mut service = origin.accept().await;
+    service.head().await;
+    client.say_until_blocked(64 * 1024, LARGE).await;
+    // The gateway looks only when both have happened, and so tries to send more before it reads.
+    gateway.stall_core(Duration::from_millis(300));
+    let mut other = Wire::connect(&gateway.url).await;
+    other.say("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    while gateway.last_steps().is_none() {
+        tokio::task::yield_now().await;
+    }
+    service.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nless").await;
+    drop(service);
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+    assert_eq!(client.rest().await, b"less", "and it hangs up");
+    let line = gateway.line_of("/upload").await;
+    assert_eq!((&line["status"], &line["attempts"]), (&json!(413), &json!(1)), "{line}");
+    let taken = line["bytes_in"].as_u64().expect("a number");
+    assert!(taken < u64::try_from(BUFFERED_MAX).expect("fits"), "{line}");
+}
+
+#[tokio::test]
 async fn a_client_that_asks_first_is_told_to_go_on_only_when_its_body_is_wanted() {
     let origin = Origin::start().await;
     let gateway = in_front_of(&origin, "", "");

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use gateway_core::clock::Clock;
 use gateway_core::command::{self, Gateway, NotStarted, Options};
+use h2::client::Builder;
+use h2::ext::Protocol;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
@@ -18,11 +20,13 @@ use rustls::{ClientConfig, RootCertStore};
 use shared_config::Sources;
 use tempfile::TempDir;
 use tests::authority::{Authority, Issued};
-use tests::harness::GatewayUnderTest;
+use tests::harness::{GatewayUnderTest, Origin};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::websocket::client::{Connection, accept};
 
 /// A gateway that adds nothing to the core.
 struct Plain;
@@ -190,6 +194,35 @@ async fn over_tls_both_versions_of_http_are_served_and_browsers_told_to_stay() {
     let metrics = gateway.metrics().await;
     let shaken = "gateway_tls_handshakes_total{version=\"1.3\",kind=\"full\"} 2";
     assert!(metrics.contains(shaken), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_websocket_opens_over_http_2_as_agreed_on_in_the_handshake() {
+    let setting = Setting::new();
+    let origin = Origin::start().await;
+    let url = origin.url();
+    let gateway = setting.gateway(&format!(
+        "[services.live]\nurl = \"{url}\"\n[routes.live]\nmatch = \"GET /live\"\nservice = \"live\"\n\
+         public = \"a test\"\nunlimited = \"a test\"\nwebsocket = true\n"
+    ));
+    let stream = setting.connect(&gateway, None, "h2", "").await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let connection = Connection::over(stream, &Builder::new()).await;
+    let request = http::Request::connect("https://a.example/live")
+        .version(http::Version::HTTP_2)
+        .extension(Protocol::from("websocket"))
+        .header("sec-websocket-version", "13");
+    let asking = connection.send(request.body(()).expect("a request"));
+    let (mut answer, (mut service, asked)) = tokio::join!(asking, accept(&origin));
+    assert_eq!((answer.status, answer.field("sec-websocket-protocol")), (200, "chat"));
+    assert!(asked.starts_with("GET /live HTTP/1.1\r\n"), "{asked}");
+    let (asks, says) = (b"\x81\x82\0\0\0\0hi", b"\x81\x02ho");
+    answer.client.say(asks).await;
+    assert_eq!(service.bytes(asks.len()).await, asks);
+    service.say(says).await;
+    assert_eq!(answer.client.bytes(says.len()).await, says);
+    drop(service);
+    answer.client.rest().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! WebSockets over real sockets: who may open one, what passes, and how it ends; over HTTP/1.1 and over
 //! HTTP/2 alike. What only HTTP/2 has stands in `http2`.
 
-mod client;
+pub(crate) mod client;
 mod http2;
 
 use std::time::Duration;

@@ -23,8 +23,22 @@ pub struct Answer {
 
 impl Client {
     pub fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("connected");
+        Self::of(TcpStream::connect(address).expect("connected"))
+    }
+
+    /// One for whom the network holds little, so that it soon says when nothing is read.
+    pub async fn connect_narrow(address: &str) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(16 * 1024).expect("a socket");
+        let connected = socket.connect(address.parse().expect("an address")).await;
+        let stream = connected.and_then(tokio::net::TcpStream::into_std).expect("connected");
+        stream.set_nonblocking(false).expect("a socket");
+        Self::of(stream)
+    }
+
+    fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a time-out");
         stream.set_nodelay(true).expect("a socket");
         Self { stream, read: Vec::new() }
     }
@@ -32,6 +46,21 @@ impl Client {
     /// Sends bytes; who has hung up does not hear them.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// Sends the same again and again, and reads nothing, until the gateway hangs up; says how many
+    /// bytes went.
+    pub fn flood(&mut self, bytes: &[u8]) -> usize {
+        let mut sent = 0;
+        loop {
+            match self.stream.write(&bytes[sent % bytes.len()..]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    panic!("the gateway hangs after {sent} bytes")
+                }
+                Err(_) => return sent,
+            }
+        }
     }
 
     /// The next answer; `None` when the gateway hangs up instead.

@@ -32,6 +32,11 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&size[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+/// The setting of how much of an answer a client takes before it says so.
+pub fn window_of(size: u32) -> Vec<u8> {
+    [&4_u16.to_be_bytes()[..], &size.to_be_bytes()].concat()
+}
+
 /// Header fields, each written out (RFC 7541 §6.2.2).
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
@@ -103,9 +108,13 @@ pub struct Framed {
 impl Framed {
     /// Opens a connection.
     pub fn open(setup: &Setup) -> Self {
-        let mut client = setup.connect();
+        Self::over(setup.connect(), &[])
+    }
+
+    /// Opens HTTP/2 on a connection, with these settings.
+    pub fn over(mut client: Client, settings: &[u8]) -> Self {
         client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        client.send(frame(SETTINGS, 0, 0, &[]));
+        client.send(frame(SETTINGS, 0, 0, settings));
         Self { client, seen: VecDeque::new() }
     }
 

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use super::Setup;
 use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Framed, HEADERS, PING, PRIORITY, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, block, frame, get,
+    SETTINGS, WINDOW_UPDATE, block, frame, get, window_of,
 };
 
 #[derive(Clone)]
@@ -153,9 +153,8 @@ fn a_request_that_no_library_sends_is_refused_alone() {
     assert_eq!(outcomes, expected.collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn who_makes_work_for_nothing_is_cut_and_nobody_else_notices() {
-    let setup = Setup::start();
+/// What makes work for nothing, by name; and whether it is cut for that.
+fn attacks() -> Vec<(&'static str, Vec<u8>, bool)> {
     let request =
         |stream: u32| frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&get("/a")));
     let reset = |n: u32| {
@@ -165,11 +164,18 @@ async fn who_makes_work_for_nothing_is_cut_and_nobody_else_notices() {
     let open = frame(HEADERS, END_HEADERS, 1, &block(&get("/a")));
     let begun = frame(HEADERS, 0, 1, &block(&get("/a")));
     let repeat = |frame: Vec<u8>| frame.repeat(2_000);
-    let attacks: Vec<(&str, Vec<u8>, bool)> = vec![
+    let resized = [0, 65_535].map(|size| frame(SETTINGS, 0, 0, &window_of(size))).concat();
+    vec![
         ("requests that are cancelled at once", (0..2_000).flat_map(reset).collect(), true),
         ("pings", repeat(frame(PING, 0, 0, &[0; 8])), true),
         ("settings", repeat(frame(SETTINGS, 0, 0, &[])), true),
         ("windows", repeat(frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])), true),
+        (
+            "windows of a stream",
+            [open.clone(), repeat(frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]))].concat(),
+            true,
+        ),
+        ("sizes of windows", [open.clone(), repeat(resized)].concat(), true),
         ("priorities", repeat(frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1])), true),
         ("unknown frames", repeat(frame(0x77, 0, 0, &[])), true),
         ("empty data", [open, repeat(frame(DATA, 0, 1, &[]))].concat(), true),
@@ -188,7 +194,13 @@ async fn who_makes_work_for_nothing_is_cut_and_nobody_else_notices() {
             (0..2_000).flat_map(|n| request(2 * n + 1)).collect(),
             false,
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn who_makes_work_for_nothing_is_cut_and_nobody_else_notices() {
+    let setup = Setup::start();
+    let attacks = attacks();
     let floods = attacks.iter().filter(|(_, _, is_flood)| *is_flood).count();
     for (name, sent, is_flood) in attacks {
         let mut framed = Framed::open(&setup);

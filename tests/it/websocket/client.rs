@@ -13,6 +13,7 @@ use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 use tests::harness::{GatewayUnderTest, Origin, Wire};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -179,6 +180,11 @@ pub async fn refused(
     (answer, String::from_utf8(body).expect("text"))
 }
 
+/// What carries a connection.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<I: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for I {}
+
 /// A connection of HTTP/2.
 #[derive(Clone)]
 pub struct Connection(pub SendRequest<Bytes>);
@@ -191,7 +197,11 @@ impl Connection {
 
     pub async fn with(url: &str, builder: &Builder) -> Self {
         let host = url.strip_prefix("http://").expect("http");
-        let io = TcpStream::connect(host).await.expect("connected");
+        Self::over(TcpStream::connect(host).await.expect("connected"), builder).await
+    }
+
+    /// One over whatever carries it.
+    pub async fn over(io: impl Io, builder: &Builder) -> Self {
         let (requests, connection) = builder.handshake(io).await.expect("HTTP/2");
         tokio::spawn(connection);
         let told = async {
