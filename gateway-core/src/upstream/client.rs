@@ -77,7 +77,7 @@ impl Due {
 /// What a request says beside what stands in it.
 #[derive(Debug, Default)]
 pub struct Beside<'a> {
-    /// What it has in common with others; none of it is in the request too.
+    /// What it has in common with others; none of it is in the request, or in `own`, too.
     pub common: Option<&'a SharedFields>,
     /// What stands in place of what the request says.
     pub own: OwnFields,

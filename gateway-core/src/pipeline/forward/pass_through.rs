@@ -12,7 +12,8 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either, Ready, ready};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use smallvec::SmallVec;
 
 use crate::alarm::within;
 use crate::body::Body;
@@ -219,15 +220,20 @@ pub(super) fn response<'a>(
 /// Takes from an answer what is not for consumers.
 pub(super) fn clean(site: &Site, proxy: &Proxy, service: &Service, headers: &mut HeaderMap) {
     security_headers::strip_internal(headers);
-    for name in &site.reserved_headers {
+    // An answer has few fields: one look at each is less than one for each name.
+    let is_inside = |name: &&HeaderName| {
+        INSIDE.contains(name) || site.reserved_headers.iter().any(|reserved| reserved == *name)
+    };
+    let dropped: SmallVec<[HeaderName; 2]> = headers.keys().filter(is_inside).cloned().collect();
+    for name in dropped {
         headers.remove(name);
     }
-    // What a service knows of how to log in holds between it and the gateway.
-    headers.remove(header::WWW_AUTHENTICATE);
     place::translate(headers, proxy, &service.targets);
-    // Cookies are between the browser and the gateway.
-    headers.remove(header::SET_COOKIE);
 }
+
+/// What stays inside beside the gateway's own names: what a service knows of how to log in holds
+/// between it and the gateway, and cookies are between the browser and the gateway.
+const INSIDE: [HeaderName; 2] = [header::WWW_AUTHENTICATE, header::SET_COOKIE];
 
 /// A service failed, in words that are not for clients: a stack trace, as often as not.
 #[derive(Debug, thiserror::Error)]
