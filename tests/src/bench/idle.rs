@@ -2,6 +2,9 @@
 //!
 //! Read in this order: `features` are what is configured, each at a gateway of its own;
 //! `instructions` counts what is too little to be timed, `table` is what is said.
+//!
+//! A round is long, and a machine drifts within it: the base has a turn before that of each peer, and
+//! a peer is compared with that one.
 
 mod features;
 mod instructions;
@@ -12,7 +15,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use self::features::{Feature, Services};
+use self::features::{BASE, Feature, Services};
 use super::gateway::Gateway;
 use super::pass;
 use super::proxies::{self, Proxy, request};
@@ -43,12 +46,25 @@ pub(super) async fn measure(pace: Pace) -> Result<Report> {
         processes.push(process);
         gateways.push(gateway);
     }
-    let rounds = pace.measure("round", &mut peers).await?;
-    proxies::end(processes, &peers)?;
+    let mut turns = turns(&peers)?;
+    let rounds = pace.measure("round", &mut turns).await?;
+    proxies::end(processes, &turns)?;
     let counts = count(&features, &gateways).await?;
     let mut report = Report::new("idle");
     report.add(table::section(&features, &rounds, &counts));
     Ok(report)
+}
+
+/// The base before each of the peers, itself among them.
+fn turns(peers: &[Proxy]) -> Result<Vec<Proxy>> {
+    let base = peers.iter().find(|peer| peer.name == BASE).context("no base")?;
+    let before = |peer: &Proxy| Proxy { name: base_before(&peer.name), ..base.clone() };
+    Ok(peers.iter().flat_map(|peer| [before(peer), peer.clone()]).collect())
+}
+
+/// What the base is called in its turn before a peer's.
+fn base_before(peer: &str) -> String {
+    format!("{BASE}, before {peer}")
 }
 
 /// Instructions of a request, by the feature; none where they cannot be counted.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::base_before;
 use super::features::{BASE, Feature};
 use crate::bench::report::Section;
 use crate::bench::rounds::{Rounds, Row, Times};
@@ -21,12 +22,16 @@ pub(super) fn section(
     let mut text = head(counts.is_empty()).to_owned();
     let mut figures = Map::new();
     for row in rounds.rows(BASE) {
+        let times = rounds.times(row.peer, &base_before(row.peer));
+        // The base's own turns before others have no base before them.
+        if times.median.is_nan() {
+            continue;
+        }
         let feature = features.iter().find(|feature| feature.name == row.peer);
-        let times = rounds.times(row.peer, BASE);
         let count = counts.get(row.peer).copied();
         text += &line(&row, &feature.map(keys).unwrap_or_default(), times);
         if let (Some(count), Some(base)) = (count, counts.get(BASE)) {
-            let _ = write!(text, " {count:.0} | {:+.1} % |", (count / base - 1.0) * 100.0);
+            let _ = write!(text, " {count:.0} | {:+.0} |", count - base);
         } else if !counts.is_empty() {
             text += " | |";
         }
@@ -72,9 +77,10 @@ mod tests {
     fn rounds() -> Rounds {
         let mut rounds = Rounds::default();
         for (base, retries) in [(10.0, 11.0), (20.0, 21.0), (10.0, 12.0)] {
-            rounds.add("nginx", Sample { cpu_us: 8.0, per_second: 1_000.0 });
-            rounds.add(BASE, Sample { cpu_us: base, per_second: 1_000.0 });
-            rounds.add("retries", Sample { cpu_us: retries, per_second: 1_000.0 });
+            for (peer, cpu_us) in [("nginx", 8.0), (BASE, base), ("retries", retries)] {
+                rounds.add(&base_before(peer), Sample { cpu_us: base, per_second: 1_000.0 });
+                rounds.add(peer, Sample { cpu_us, per_second: 1_000.0 });
+            }
         }
         rounds
     }
@@ -87,8 +93,8 @@ mod tests {
 | feature | keys | CPU µs per request | × base | least – most | instructions | more |
 |---|---|---|---|---|---|---|
 | nginx |  | 8.00 | 0.80 | 0.40 – 0.80 | | |
-| nothing more |  | 10.00 | 1.00 | 1.00 – 1.00 | 60000 | +0.0 % |
-| retries | `policy.retry.attempts_max` | 12.00 | 1.10 | 1.05 – 1.20 | 60600 | +1.0 % |
+| nothing more |  | 10.00 | 1.00 | 1.00 – 1.00 | 60000 | +0 |
+| retries | `policy.retry.attempts_max` | 12.00 | 1.10 | 1.05 – 1.20 | 60600 | +600 |
 ";
         assert_eq!(section.text, expected);
         assert_eq!(section.figures["retries"]["instructions"], 60_600.0);
