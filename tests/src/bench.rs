@@ -1,9 +1,9 @@
 //! The benchmark: CPU per request of the gateway and of its peers, in one interleaved run.
 //!
-//! Read in this order: [`run`] is the run, `pass`, `aggregate` and `scale` the workloads, `rounds` how peers
-//! are measured. Then what they share: `proxies` is a peer, `nginx` and `gateway` start two of them
-//! as a `process`, `upstream` stands behind them with its `parts`, `load` calls, `cpu` is how CPU is
-//! read, `costs` the table, `report` what is said, `machine` about where.
+//! Read in this order: [`run`] is the run, `pass`, `idle`, `aggregate` and `scale` the workloads,
+//! `rounds` how peers are measured. Then what they share: `proxies` is a peer, `nginx` and `gateway`
+//! start two of them as a `process`, `upstream` stands behind them with its `parts`, `load` calls,
+//! `cpu` is how CPU is read, `costs` the table, `report` what is said, `machine` about where.
 //!
 //! The proxies run on processor 0, one at a time under load; the load, the upstream and this
 //! program on processor 1. Machines drift, so only ratios within one run count: rounds alternate
@@ -13,6 +13,7 @@ mod aggregate;
 mod costs;
 mod cpu;
 mod gateway;
+mod idle;
 mod load;
 mod machine;
 mod nginx;
@@ -66,6 +67,8 @@ struct Options {
 enum Workload {
     /// One service, passed through.
     Pass,
+    /// The same, beside each feature that has nothing to do for it.
+    Idle,
     /// One answer of five parts.
     Aggregate,
     /// Many connections, many routes, large bodies.
@@ -77,7 +80,7 @@ impl Workload {
     fn find_programs(self) -> Result<()> {
         process::find("taskset", "apt-get install util-linux")?;
         match self {
-            Self::Pass => nginx::find_nginx().map(drop),
+            Self::Pass | Self::Idle => nginx::find_nginx().map(drop),
             Self::Aggregate => {
                 nginx::find_nginx()?;
                 nginx::find_lua().and_then(|_| aggregate::fastify::install())
@@ -89,7 +92,7 @@ impl Workload {
     /// What cargo builds beside the gateway and this program.
     const fn built(self) -> &'static str {
         match self {
-            Self::Pass | Self::Scale => "",
+            Self::Pass | Self::Idle | Self::Scale => "",
             Self::Aggregate => {
                 "--bin naive_bff --bin counted_bff --features tests/count-allocations"
             }
@@ -149,7 +152,7 @@ fn pin(workload: Workload) -> Result<()> {
     let files = format!("--nofile={}:", scale::FILES);
     let mut words: Vec<&str> = match workload {
         Workload::Scale => vec!["prlimit", &files],
-        Workload::Pass | Workload::Aggregate => Vec::new(),
+        Workload::Pass | Workload::Idle | Workload::Aggregate => Vec::new(),
     };
     words.extend(pinned);
     let (first, rest) = words.split_first().context("no program")?;
@@ -170,6 +173,7 @@ async fn measure(options: &Options) -> Result<()> {
     };
     let report = match options.workload {
         Workload::Pass => pass::measure(pace).await?,
+        Workload::Idle => idle::measure(pace).await?,
         Workload::Aggregate => aggregate::measure(pace).await?,
         Workload::Scale => scale::measure(pace).await?,
     };

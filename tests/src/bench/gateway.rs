@@ -91,23 +91,17 @@ impl Gateway {
 
     /// Starts the binary that is measured.
     pub(super) fn start(&self) -> Result<Process> {
-        self.start_program("mobile-bff", |_| {})
+        self.serve(&mut pinned(&program("mobile-bff")), "mobile-bff")
     }
 
-    /// Starts a binary that is the gateway; `adjust` changes how.
-    pub(super) fn start_program(
-        &self,
-        name: &str,
-        adjust: impl FnOnce(&mut Command),
-    ) -> Result<Process> {
-        let mut command = pinned(&repository().join("target/release").join(name));
+    /// Starts a command that is the gateway once it has its arguments.
+    pub(super) fn serve(&self, command: &mut Command, name: &str) -> Result<Process> {
         command.args(["serve", "--stop-with-parent", "--environment", "bench", "--config"]);
         command.arg(&self.directory);
         for service in Service::ALL {
             command.env(service.key_variable(), &self.key);
         }
-        adjust(&mut command);
-        let mut process = Process::start(&mut command, name)?;
+        let mut process = Process::start(command, name)?;
         process.wait_for(self.address, name)?;
         Ok(process)
     }
@@ -160,6 +154,11 @@ impl Gateway {
         let url = format!("http://{}/metrics", self.admin);
         Ok(client()?.get(url).send().await?.error_for_status()?.text().await?)
     }
+}
+
+/// A binary as cargo has built it, with optimisation.
+pub(super) fn program(name: &str) -> PathBuf {
+    repository().join("target/release").join(name)
 }
 
 /// Looks at the head of a call as a service has received it.

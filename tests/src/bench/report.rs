@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn the_document_has_a_block_for_each_workload() {
         let text = fs::read_to_string(repository().join("docs/performance.md")).expect("readable");
-        for workload in ["pass", "aggregate", "scale"] {
+        for workload in ["pass", "idle", "aggregate", "scale"] {
             assert!(replaced(&text, workload, "").is_some(), "{workload}");
         }
     }

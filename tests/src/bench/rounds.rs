@@ -91,10 +91,34 @@ impl Rounds {
 
     /// One row for each peer, compared with the one whose name is `ours`.
     pub(super) fn rows(&self, ours: &str) -> Vec<Row<'_>> {
-        let ours = self.peers.iter().find(|(peer, _)| peer == ours);
-        let ours = ours.map_or(&[][..], |(_, samples)| samples);
+        let ours = self.of(ours);
         self.peers.iter().map(|(peer, samples)| Row::of(peer, samples, ours)).collect()
     }
+
+    /// How many times what another costs a peer costs.
+    pub(super) fn times(&self, peer: &str, other: &str) -> Times {
+        let rounds = self.of(peer).iter().zip(self.of(other));
+        let mut times: Vec<f64> = rounds.map(|(peer, other)| peer.cpu_us / other.cpu_us).collect();
+        times.sort_by(f64::total_cmp);
+        Times {
+            least: times.first().copied().unwrap_or(f64::NAN),
+            most: times.last().copied().unwrap_or(f64::NAN),
+            median: median(times.into_iter()),
+        }
+    }
+
+    fn of(&self, peer: &str) -> &[Sample] {
+        let found = self.peers.iter().find(|(known, _)| known == peer);
+        found.map_or(&[], |(_, samples)| samples)
+    }
+}
+
+/// The rounds' ratios of two peers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Times {
+    pub(super) median: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
 }
 
 impl<'a> Row<'a> {
@@ -140,6 +164,8 @@ mod tests {
         assert_eq!((rows[0].cpu_us, rows[0].least, rows[0].most), (6.0, 5.0, 10.0));
         assert!((rows[0].ratio_of_ours - 1.5).abs() < 1e-9);
         assert!((rows[1].ratio_of_ours - 1.0).abs() < 1e-9);
+        let times = rounds.times("mobile-bff", "nginx");
+        assert_eq!(times, Times { median: 1.5, least: 1.5, most: 1.8 });
     }
 
     #[test]

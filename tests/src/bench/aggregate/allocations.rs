@@ -10,8 +10,9 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 
-use crate::bench::gateway::Gateway;
+use crate::bench::gateway::{Gateway, program};
 use crate::bench::load::Connection;
+use crate::bench::process::pinned;
 use crate::bench::proxies::request;
 use crate::bench::report::Section;
 
@@ -56,9 +57,8 @@ pub(super) async fn section(gateway: &Gateway) -> Result<Section> {
 }
 
 async fn count(gateway: &Gateway, path: &str, answers: u32) -> Result<Count> {
-    let process = gateway.start_program("counted_bff", |command| {
-        command.stdout(Stdio::piped());
-    })?;
+    let mut command = pinned(&program("counted_bff"));
+    let process = gateway.serve(command.stdout(Stdio::piped()), "counted_bff")?;
     let request = request(path, &gateway.log_in().await?);
     let mut connection = Connection::open(gateway.address).await?;
     for _ in 0..answers {
