@@ -61,19 +61,22 @@ pub fn vary_on(headers: &mut HeaderMap, names: &'static str) {
         headers.insert(header::VARY, HeaderValue::from_static(names));
         return;
     }
-    let fields = headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
-    let mut all = fields.collect::<Vec<_>>().join(", ");
-    let said = all.len();
-    for name in names.split(", ") {
-        let is_said = |one: &str| one.trim().eq_ignore_ascii_case(name) || one.trim() == "*";
-        if !all.split(',').any(is_said) {
-            all.push_str(if all.is_empty() { "" } else { ", " });
-            all.push_str(name);
-        }
+    let fields = || headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
+    let is_missing = |name: &&str| {
+        let is_it = |one: &str| one.eq_ignore_ascii_case(name) || one == "*";
+        !fields().flat_map(|field| field.split(',')).any(|one| is_it(one.trim()))
+    };
+    // Mostly none is, and then nothing is written.
+    let mut missing = names.split(", ").filter(is_missing).peekable();
+    if missing.peek().is_none() {
+        return;
     }
-    if all.len() > said
-        && let Ok(value) = HeaderValue::try_from(all)
-    {
+    let mut all = String::with_capacity(128);
+    for text in fields().chain(missing) {
+        all.push_str(if all.is_empty() { "" } else { ", " });
+        all.push_str(text);
+    }
+    if let Ok(value) = HeaderValue::try_from(all) {
         headers.insert(header::VARY, value);
     }
 }

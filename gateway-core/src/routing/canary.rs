@@ -69,7 +69,10 @@ impl Canary {
         client: IpAddr,
     ) -> bool {
         let chosen = self.header.as_ref().and_then(|name| headers.get(name)).and_then(choice);
-        chosen.unwrap_or_else(|| self.place(principal, client) < self.millionths)
+        // Nobody's place need be known where none is a canary's.
+        chosen.unwrap_or_else(|| {
+            self.millionths > 0 && self.place(principal, client) < self.millionths
+        })
     }
 
     /// Where the caller stands among a million.
