@@ -66,12 +66,12 @@ pub fn vary_on(headers: &mut HeaderMap, names: &'static str) {
         let is_it = |one: &str| one.eq_ignore_ascii_case(name) || one == "*";
         !fields().flat_map(|field| field.split(',')).any(|one| is_it(one.trim()))
     };
-    // Mostly none is, and then nothing is written.
+    // Mostly none is missing, and then nothing is written.
     let mut missing = names.split(", ").filter(is_missing).peekable();
     if missing.peek().is_none() {
         return;
     }
-    let mut all = String::with_capacity(128);
+    let mut all = String::new();
     for text in fields().chain(missing) {
         all.push_str(if all.is_empty() { "" } else { ", " });
         all.push_str(text);

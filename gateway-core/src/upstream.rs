@@ -52,12 +52,13 @@ mod wire;
 
 pub use balance::Balance;
 pub use breaker::{BreakerRules, FailureShare};
-pub use client::{Answer, Beside, Client};
+pub(crate) use client::Beside;
+pub use client::{Answer, Client};
 pub use condition::FailureRules;
 pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;
 pub use health::HealthRules;
-pub use own_fields::OwnFields;
+pub(crate) use own_fields::OwnFields;
 pub use read_ahead::read_ahead;
 pub use shared_fields::SharedFields;
 pub use slots::SlotRules;

@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, h
 use http_body::Body as _;
 use http_body_util::Full;
 
-use self::attempts::UnderWay;
+use self::attempts::Attempt;
 pub(super) use self::dress::Common;
 use self::dress::dress;
 use crate::aggregation::call::Call;
@@ -111,7 +111,7 @@ pub(super) async fn upgrade(
         Ok(target) => {
             let target = target.within(time_left);
             let attempt = span.attempt(1, &target);
-            calling.signed(&request, &attempt, time_left).settle_in(request.headers_mut());
+            calling.own_fields(&request, &attempt, time_left).settle_in(request.headers_mut());
             let upgraded = worker.client.upgrade(&target, request, time_left).await;
             let (answer, io) = match upgraded {
                 Ok(Upgraded { answer, io }) => (Ok(answer), io),
@@ -172,9 +172,7 @@ impl<'a> Calling<'a> {
         let (due, priority) = (context.deadline, context.priority);
         Self { worker, site, service, context, common: None, span, retry: None, due, priority }
     }
-}
 
-impl<'a> Calling<'a> {
     /// Sends a request, dressed with who asks and signed.
     fn send(self, mut request: Request<Body>) -> impl Future<Output = Called> + Send + use<'a> {
         dress(self.site, self.context, request.headers_mut());
@@ -185,8 +183,7 @@ impl<'a> Calling<'a> {
             retry.and_then(|policy| Some((policy, kept(request.body(), policy.replay_size_max)?)));
         let Some((policy, body)) = repeated else {
             let started = self.worker.core.clock.now();
-            let attempt = self.attempt((1, started), (request, true), &mut Vec::new());
-            return Either::Left(attempt);
+            return Either::Left(self.attempt((1, started), (request, true), None));
         };
         let original = request.map(|_| body);
         let repeated =
@@ -204,21 +201,21 @@ impl<'a> Calling<'a> {
     ) -> impl Future<Output = Called> + Send + use<'a> {
         match self.retry.filter(|policy| may_repeat && policy.repeats(method)) {
             Some(policy) => Either::Right(self.repeated(policy, make).boxed()),
-            None => Either::Left(self.attempt((1, began), (make(), may_repeat), &mut Vec::new())),
+            None => Either::Left(self.attempt((1, began), (make(), may_repeat), None)),
         }
     }
 
     /// Says of an attempt what it came to, to all who learn from it.
     fn ended(
         &self,
-        (target, place, attempt): UnderWay<'_>,
+        Attempt { target, place, span }: Attempt<'_>,
         outcome: Result<Answer, CallFailed>,
         began: Moment,
     ) -> Called {
         let now = self.worker.core.clock.now();
         target.report(&outcome, now);
         leave(place, &outcome, now.since(began));
-        call_span::end_attempt(attempt, &outcome);
+        call_span::end_attempt(span, &outcome);
         self.observed(outcome, began, now)
     }
 
@@ -251,7 +248,7 @@ impl<'a> Calling<'a> {
 
     /// What is each attempt's own: a span, the time that is left, and the proof that the gateway
     /// makes it.
-    fn signed(
+    fn own_fields(
         &self,
         request: &Request<Body>,
         attempt: &OpenSpan,

@@ -1,5 +1,6 @@
 //! Maps whose keys are addresses in memory: nobody outside chooses them, so a multiplication is
-//! hash enough.
+//! hash enough. Each call looks its target up, and the standard library's hash took half a percent
+//! of a composed answer's instructions.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -76,11 +76,11 @@ impl Due {
 
 /// What a request says beside what stands in it.
 #[derive(Debug, Default)]
-pub struct Beside<'a> {
+pub(crate) struct Beside<'a> {
     /// What it has in common with others; none of it is in the request, or in `own`, too.
-    pub common: Option<&'a SharedFields>,
+    pub(crate) common: Option<&'a SharedFields>,
     /// What stands in place of what the request says.
-    pub own: OwnFields,
+    pub(crate) own: OwnFields,
 }
 
 impl Beside<'_> {
@@ -94,7 +94,7 @@ impl Beside<'_> {
 /// A call that has begun, and has sent nothing yet.
 enum Begun<'a, C: Connect> {
     /// All of the request is at hand.
-    AtHand(Written<C::Stream>, Permit),
+    AtHand(Arc<Target>, Written<C::Stream>, Permit),
     /// Any other. Boxed: they are rare, and all calls are as large as the largest.
     Boxed(BoxFuture<'a, Result<Answer, CallFailed>>),
 }
@@ -158,8 +158,9 @@ impl<C: Connect> Client<C> {
     /// A request with what it says beside. `may_repeat` says whether it may go out again, where its
     /// method allows it.
     ///
-    /// It is written down at once, and sent when the future is polled: of all that a call is made
-    /// from, little has to be kept while it waits.
+    /// Over HTTP/1.1 it is written down at once, and sent when the future is polled: of all that a
+    /// call is made from, little has to be kept while it waits. Poll it soon: it has a connection,
+    /// which is hung up when the future is dropped.
     pub(crate) fn call_as(
         &self,
         target: &Arc<Target>,
@@ -168,10 +169,9 @@ impl<C: Connect> Client<C> {
         time_left: Duration,
     ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
         let begun = self.begin(target, request, may_repeat, time_left);
-        let target = Arc::clone(target);
         async move {
             match begun {
-                Ok(Begun::AtHand(written, permit)) => {
+                Ok(Begun::AtHand(target, written, permit)) => {
                     let ((response, wire), attempts) = self.send(&target, written).await?;
                     let read_timeout = target.settings().read_timeout;
                     Ok(Answer {
@@ -214,7 +214,7 @@ impl<C: Connect> Client<C> {
         let due = Due::within(settings.response_timeout.min(time_left));
         let may_repeat = may_repeat && request.method().is_idempotent();
         let written = self.written(target, (request, beside), may_repeat, Some(due));
-        Ok(Begun::AtHand(written, permit))
+        Ok(Begun::AtHand(Arc::clone(target), written, permit))
     }
 
     /// Writes a request down for the connection that was used last, if there is one. Without `due`
@@ -230,7 +230,7 @@ impl<C: Connect> Client<C> {
         let mut unused = home.take(due.map_or_else(Instant::now, |due| due.began));
         let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
         let Beside { common, mut own } = beside;
-        own.set(header::HOST, target.host_header());
+        own.set_first(header::HOST, target.host_header());
         let common = common.map(SharedFields::lines).unwrap_or_default();
         let over = Over::of(unused, Outgoing::of(request, (common, &own), room));
         Written { home, over, may_repeat, due }

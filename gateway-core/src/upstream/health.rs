@@ -139,8 +139,8 @@ mod tests {
         let head = connection.request().await;
         assert_eq!(
             head,
-            "GET /healthz?deep=1 HTTP/1.1\r\nuser-agent: gateway-health-check\r\n\
-             host: links:8080\r\n\r\n"
+            "GET /healthz?deep=1 HTTP/1.1\r\nhost: links:8080\r\n\
+             user-agent: gateway-health-check\r\n\r\n"
         );
         let asked = Instant::now();
         connection.closed().await;

@@ -53,6 +53,8 @@ pub(super) struct Connection<S> {
     head_size_max: usize,
     /// Read, and not yet used.
     unread: BytesMut,
+    /// Whether somebody holds a piece of the memory that is read into.
+    is_shared: bool,
     read_size: usize,
     /// The request under way, or the last one.
     outgoing: Outgoing,
@@ -76,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             io,
             head_size_max,
             unread: BytesMut::new(),
+            is_shared: false,
             read_size: READ_SIZE_MIN,
             outgoing: Outgoing::default(),
             has_begun: false,
@@ -223,7 +226,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         loop {
             match self.decoder.decode(&mut self.unread) {
-                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Some(frame)) => {
+                    let size = frame.data_ref().map_or(0, Bytes::len);
+                    self.is_shared |= size > decode::COPIED_MAX;
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 Ok(None) if self.decoder.is_done() => return Poll::Ready(None),
                 Ok(None) => {}
                 Err(failed) => return Poll::Ready(Some(Err(failed.into()))),
@@ -320,8 +327,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Memory in which nothing is unread is for whoever reads next.
     fn give_back(&mut self) {
-        if self.unread.is_empty() {
-            spare::give_back(std::mem::take(&mut self.unread));
+        if !self.unread.is_empty() {
+            return;
+        }
+        let memory = std::mem::take(&mut self.unread);
+        if !std::mem::take(&mut self.is_shared) {
+            spare::give_back(memory);
         }
     }
 }

@@ -10,16 +10,21 @@ use smallvec::SmallVec;
 
 /// Fields of one call.
 #[derive(Debug, Default)]
-pub struct OwnFields(SmallVec<[(HeaderName, Option<HeaderValue>); 4]>);
+pub(crate) struct OwnFields(SmallVec<[(HeaderName, Option<HeaderValue>); 4]>);
 
 impl OwnFields {
     /// This value stands under the name, and no other. Say it once for each name.
-    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
+    pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) {
         self.0.push((name, Some(value)));
     }
 
+    /// The same, in front of all others: `Host` is best there (RFC 9110 §7.2).
+    pub(super) fn set_first(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.insert(0, (name, Some(value)));
+    }
+
     /// Nothing stands under the name.
-    pub fn leave_out(&mut self, name: HeaderName) {
+    pub(crate) fn leave_out(&mut self, name: HeaderName) {
         self.0.push((name, None));
     }
 

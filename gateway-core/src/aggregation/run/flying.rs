@@ -72,7 +72,7 @@ pub(super) struct Flight<'a, C> {
 /// How a call's value is come by.
 enum Way<'a> {
     /// There is no time for it, or no such part.
-    None(Reason),
+    NoCall(Reason),
     /// A service is called.
     Called {
         part: &'a Part,
@@ -98,7 +98,7 @@ impl<'a> Journey<'a> {
         (started, time_left): (Moment, Duration),
     ) -> Way<'a> {
         let Some(part) = self.plan.parts.get(job.part) else {
-            return Way::None(Reason::Unavailable);
+            return Way::NoCall(Reason::Unavailable);
         };
         let call = PartCall {
             part: Arc::clone(&part.name),
@@ -118,7 +118,7 @@ impl<'a> Journey<'a> {
             return Way::Cached(cached(environment, place, wanted, self.user_id, call).boxed());
         }
         if time_left.is_zero() {
-            return Way::None(Reason::Timeout);
+            return Way::NoCall(Reason::Timeout);
         }
         let call = environment.caller.call(call);
         match part.deadline {
@@ -188,7 +188,7 @@ impl<C: Caller> Future for Flight<'_, C> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Landing> {
         let this = self.get_mut();
         let landed = match &mut this.way {
-            Way::None(reason) => (Err((*reason).into()), None, None),
+            Way::NoCall(reason) => (Err((*reason).into()), None, None),
             Way::Cached(got) => {
                 let (result, cache) = ready!(got.as_mut().poll(context));
                 (result, Some(cache), None)

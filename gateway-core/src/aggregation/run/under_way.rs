@@ -26,6 +26,8 @@ pub(super) struct UnderWay<'a, C> {
 }
 
 impl<'a, C: Caller> UnderWay<'a, C> {
+    /// None yet. What begins once the answer is due finds no time left, and calls nobody: it needs no
+    /// timer.
     pub(super) fn until(due: Instant) -> Self {
         let (flights, late) = (FuturesUnordered::new(), VecDeque::new());
         Self { flights, late, alarm: Alarm::default(), due: Some(due) }

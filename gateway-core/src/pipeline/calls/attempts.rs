@@ -36,7 +36,7 @@ impl<'a> Calling<'a> {
             let time_left = policy.time_of(self.due.since(started));
             let due = started.after(time_left);
             let attempt = Self { due, ..self };
-            let called = attempt.attempt((number, started), (make(), true), &mut tried).await;
+            let called = attempt.attempt((number, started), (make(), true), Some(&mut tried)).await;
             attempts += called.attempts;
             let next = self.next(policy, number, &called.outcome, started);
             if number > 1 {
@@ -88,17 +88,17 @@ impl<'a> Calling<'a> {
     /// One attempt, at a target that is not among those that were `tried`, where there is one. The
     /// first is number 1; it has just `started`.
     ///
-    /// The request is written down at once, and sent when the future is polled.
+    /// Over HTTP/1.1 the request is written down at once, and sent when the future is polled.
     pub(super) fn attempt(
         self,
         (number, started): (u32, Moment),
         (request, may_repeat): (Request<Body>, bool),
-        tried: &mut Vec<Arc<Target>>,
+        tried: Option<&mut Vec<Arc<Target>>>,
     ) -> impl Future<Output = Called> + Send + use<'a> {
         // Not an async block, which would keep the call twice: as it began, and as it goes on.
         match self.begin((number, started), (request, may_repeat), tried) {
-            Ok((under_way, call)) => {
-                Either::Left(call.map(move |outcome| self.ended(under_way, outcome, started)))
+            Ok((attempt, call)) => {
+                Either::Left(call.map(move |outcome| self.ended(attempt, outcome, started)))
             }
             Err(failed) => Either::Right(ready(self.observed(Err(failed), started, started))),
         }
@@ -108,16 +108,17 @@ impl<'a> Calling<'a> {
         &self,
         (number, started): (u32, Moment),
         (request, may_repeat): (Request<Body>, bool),
-        tried: &mut Vec<Arc<Target>>,
+        tried: Option<&mut Vec<Arc<Target>>>,
     ) -> Result<
-        (UnderWay<'a>, impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a>),
+        (Attempt<'a>, impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a>),
         CallFailed,
     > {
         let Self { worker, service, .. } = *self;
         let time_left = self.due.since(started);
         let mut place = self.enter()?;
-        let mut target = service.targets.pick_other(&worker.core.clock, started, tried)?;
-        if self.retry.is_some() {
+        let others = tried.as_deref().map_or(&[][..], Vec::as_slice);
+        let mut target = service.targets.pick_other(&worker.core.clock, started, others)?;
+        if let Some(tried) = tried {
             tried.push(Arc::clone(&target));
         }
         // How long a body takes that is still arriving, is the client's to say: that neither
@@ -127,11 +128,11 @@ impl<'a> Calling<'a> {
         } else {
             place = place.map(Place::mute);
         }
-        let attempt = self.span.attempt(number, &target);
-        let own = self.signed(&request, &attempt, time_left);
+        let span = self.span.attempt(number, &target);
+        let own = self.own_fields(&request, &span, time_left);
         let beside = Beside { common: self.common.map(|common| &common.fields), own };
         let call = worker.client.call_as(&target, (request, beside), may_repeat, time_left);
-        Ok(((target, place, attempt), call))
+        Ok((Attempt { target, place, span }, call))
     }
 
     fn all_ended(
@@ -150,8 +151,13 @@ impl<'a> Calling<'a> {
     }
 }
 
-/// An attempt's target, its place among the calls to its service, and its span.
-pub(super) type UnderWay<'a> = (Picked<'a>, Option<Place>, OpenSpan);
+/// What an attempt that is under way holds.
+pub(super) struct Attempt<'a> {
+    pub(super) target: Picked<'a>,
+    /// Its place among the calls to its service.
+    pub(super) place: Option<Place>,
+    pub(super) span: OpenSpan,
+}
 
 /// Lets go of an answer that is not passed on. Where all of it is there, its connection is used
 /// again.

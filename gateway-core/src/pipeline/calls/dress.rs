@@ -1,6 +1,6 @@
 //! What every call of a request says of it: its public name, its client, its trace, and who asks.
 //!
-//! Not here: what is each attempt's own (`Calling::sign`).
+//! Not here: what is each attempt's own (`Calling::own_fields`).
 
 use std::net::IpAddr;
 

@@ -101,11 +101,11 @@ pub(super) fn service_of<'a>(
 /// About so many fields are added to a request: room for them is made once.
 const FIELDS_ADDED: usize = 10;
 
-/// What is there at once, or waits for a body. That is boxed: few do, and all futures are as large
-/// as the largest.
-type AtOnce<'a, T> = Either<Ready<Result<T, Refused>>, BoxFuture<'a, Result<T, Refused>>>;
+/// What is there already, or comes with a body. Few wait for one, so that is boxed: all futures are
+/// as large as the largest.
+type Soon<'a, T> = Either<Ready<Result<T, Refused>>, BoxFuture<'a, Result<T, Refused>>>;
 
-fn at_once<'a, T>(made: Result<T, Refused>) -> AtOnce<'a, T> {
+fn already<'a, T>(made: Result<T, Refused>) -> Soon<'a, T> {
     Either::Left(ready(made))
 }
 
@@ -115,10 +115,10 @@ pub(super) fn request<'a>(
     proxy: &'a Proxy,
     exchange: &mut Exchange,
     body: Body,
-) -> AtOnce<'a, Request<Body>> {
+) -> Soon<'a, Request<Body>> {
     let (mut head, trailers) = match head(site, proxy, exchange) {
         Ok(made) => made,
-        Err(refused) => return at_once(Err(refused)),
+        Err(refused) => return already(Err(refused)),
     };
     if proxy.request.needs_body() {
         let whole = async move {
@@ -141,7 +141,7 @@ pub(super) fn request<'a>(
             };
             Either::Right(ahead.boxed())
         }
-        _ => at_once(Ok(Request::from_parts(head, body))),
+        _ => already(Ok(Request::from_parts(head, body))),
     }
 }
 
@@ -190,11 +190,11 @@ pub(super) fn response<'a>(
     proxy: &'a Proxy,
     service: &'a Service,
     answer: Answer,
-) -> AtOnce<'a, Response<Body>> {
+) -> Soon<'a, Response<Body>> {
     let (mut head, body) = answer.response.into_parts();
     if head.status.is_server_error() && !is_problem(&head.headers) {
         let retry_after = head.headers.remove(header::RETRY_AFTER);
-        return at_once(Err(ServiceFailed { status: head.status, retry_after }.into()));
+        return already(Err(ServiceFailed { status: head.status, retry_after }.into()));
     }
     let trailers = trailers::announced(&head.headers, site);
     clean(site, proxy, service, &mut head.headers);
@@ -211,7 +211,7 @@ pub(super) fn response<'a>(
         return Either::Right(whole.boxed());
     }
     let applied = proxy.response.apply(&mut head.headers, Bytes::new());
-    at_once(applied.map_err(Into::into).map(|_| {
+    already(applied.map_err(Into::into).map(|_| {
         head.headers.extend(trailers.map(|names| (header::TRAILER, names)));
         Response::from_parts(head, body)
     }))

@@ -7,7 +7,7 @@ use http_body::{Frame, SizeHint};
 use super::failed::Failed;
 
 /// Pieces up to this are copied out of the buffer, so that it can be used again.
-const COPIED_MAX: usize = 4 * 1024;
+pub(super) const COPIED_MAX: usize = 4 * 1024;
 
 /// Bytes of the line that begins a chunk.
 const SIZE_LINE_MAX: usize = 1024;

@@ -176,8 +176,8 @@ fn write(
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_fields(parts.headers.iter().filter(|(name, _)| !own.settles(name)), out);
     write_fields(own.iter(), out);
+    write_fields(parts.headers.iter().filter(|(name, _)| !own.settles(name)), out);
     out.extend_from_slice(common);
     let framing = framing(&parts.method, &parts.headers, &body);
     match framing {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use bytes::BytesMut;
 
-use super::{READ_SIZE_MAX, READ_SIZE_MIN};
+use super::READ_SIZE_MAX;
 
 thread_local! {
     static SPARE: RefCell<BytesMut> = RefCell::default();
@@ -19,11 +19,31 @@ pub(super) fn take() -> BytesMut {
     SPARE.take()
 }
 
-/// Takes a buffer back; what is in it is forgotten.
+/// Takes a buffer back that nobody else has a piece of; what is in it is forgotten.
 pub(super) fn give_back(mut buffer: BytesMut) {
     buffer.clear();
-    // Not where an answer still holds a piece of it, and nothing large.
-    if buffer.try_reclaim(READ_SIZE_MIN) && buffer.capacity() <= READ_SIZE_MAX {
+    let is_large = buffer.try_reclaim(READ_SIZE_MAX + 1);
+    if !is_large && buffer.capacity() > 0 {
         SPARE.replace(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf as _;
+
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again_empty_unless_it_is_large() {
+        for (size, is_kept) in [(READ_SIZE_MAX, true), (READ_SIZE_MAX + 1, false)] {
+            drop(take());
+            let mut buffer = BytesMut::with_capacity(size);
+            buffer.extend_from_slice(b"secret");
+            buffer.advance(4);
+            give_back(buffer);
+            let again = take();
+            assert_eq!((again.capacity() > 0, again.len()), (is_kept, 0), "{size}");
+        }
     }
 }

@@ -447,6 +447,28 @@ async fn a_service_that_stops_reading_holds_the_body_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn memory_of_which_an_answer_holds_a_piece_is_for_nobody_else() {
+    for (size, is_for_others) in [(decode::COPIED_MAX, true), (decode::COPIED_MAX + 1, false)] {
+        drop(spare::take());
+        let (here, mut there) = duplex(64 * 1024);
+        let mut connection = Connection::new(here, 8_192);
+        let service = async {
+            there.read_u8().await.expect("a request");
+            let body = "x".repeat(size);
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n{body}");
+            there.write_all(answer.as_bytes()).await.expect("room");
+        };
+        let (answer, ()) =
+            tokio::join!(send(&mut connection, request("GET", Body::empty())), service);
+        answer.expect("an answer");
+        let piece = poll_fn(|context| connection.poll_frame(context)).await;
+        assert_eq!(piece.expect("one").expect("a piece").data_ref().map(Bytes::len), Some(size));
+        assert!(connection.rest());
+        assert_eq!(spare::take().capacity() > 0, is_for_others, "{size}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_finds_its_connection_over_comes_back_whole() {
     let check = async |farewell: &[u8], expected: &str| {
         let (here, mut there) = duplex(1_024);
