@@ -1,4 +1,5 @@
-//! `cargo demo`, as a newcomer and a script meet it: real processes on ports of its own.
+//! `cargo demo`, as a newcomer and a script meet it: real processes on ports of its own, all below
+//! 32768, where the kernel begins to hand ports out.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
@@ -142,7 +143,7 @@ async fn what_the_demo_started_ends_when_the_demo_is_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn over_tls_the_gateways_are_of_an_authority_that_is_made_for_the_run() {
-    let mut demo = Demo::start(&["--json", "--tls", "--port-offset", "24000"]);
+    let mut demo = Demo::start(&["--json", "--tls", "--port-offset", "20000"]);
     let line = tokio::task::block_in_place(|| demo.first_line());
     let ready: Value = serde_json::from_str(&line).expect("one line of JSON");
     let authority = std::fs::read(text(&ready["authority"])).expect("written");
