@@ -222,17 +222,23 @@ async fn trailers_pass_both_ways_without_what_they_may_not_say() {
 const BUFFERED_MAX: usize = 24 << 20;
 const LARGE: usize = 48 << 20;
 
-#[tokio::test]
-async fn a_sender_of_a_large_body_goes_no_faster_than_its_reader() {
-    let origin = Origin::start().await;
-    let top = "[server]\nbody_size_max = \"64MiB\"\nbody_timeout = \"100ms\"\n";
-    let gateway = in_front_of(&origin, "", top);
+/// Both ends of a long upload of which the service has the head.
+async fn uploading(gateway: &GatewayUnderTest, origin: &Origin) -> (Wire, Wire) {
     let mut client = Wire::connect(&gateway.url).await;
     client
         .say(format!("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"))
         .await;
     let mut service = origin.accept().await;
     service.head().await;
+    (client, service)
+}
+
+#[tokio::test]
+async fn a_sender_of_a_large_body_goes_no_faster_than_its_reader() {
+    let origin = Origin::start().await;
+    let top = "[server]\nbody_size_max = \"64MiB\"\nbody_timeout = \"100ms\"\n";
+    let gateway = in_front_of(&origin, "", top);
+    let (mut client, mut service) = uploading(&gateway, &origin).await;
     let said = client.say_until_blocked(64 * 1024, LARGE).await;
     assert!(said < BUFFERED_MAX, "{said} bytes are somewhere between the two");
     let rest = async {
@@ -267,12 +273,7 @@ async fn a_service_that_takes_nothing_more_of_an_upload_is_hung_up_on() {
     let origin = Origin::start().await;
     let top = "[server]\nbody_size_max = \"64MiB\"\n[upstream]\nwrite_timeout = \"300ms\"\n";
     let gateway = in_front_of(&origin, "", top);
-    let mut client = Wire::connect(&gateway.url).await;
-    client
-        .say(format!("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"))
-        .await;
-    let mut service = origin.accept().await;
-    service.head().await;
+    let (mut client, _service) = uploading(&gateway, &origin).await;
     client.say_until_blocked(64 * 1024, LARGE).await;
     assert!(client.head().await.starts_with("HTTP/1.1 504 "));
     let line = gateway.line_of("/upload").await;
@@ -283,12 +284,7 @@ async fn a_service_that_takes_nothing_more_of_an_upload_is_hung_up_on() {
 async fn a_service_that_answers_an_upload_and_hangs_up_is_heard_and_the_rest_is_dropped() {
     let origin = Origin::start().await;
     let gateway = in_front_of(&origin, "", "[server]\nbody_size_max = \"64MiB\"\n");
-    let mut client = Wire::connect(&gateway.url).await;
-    client
-        .say(format!("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"))
-        .await;
-    let mut service = origin.accept().await;
-    service.head().await;
+    let (mut client, mut service) = uploading(&gateway, &origin).await;
     client.say_until_blocked(64 * 1024, LARGE).await;
     // The gateway looks only when both have happened, and so tries to send more before it reads.
     gateway.stall_core(Duration::from_millis(300));

@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 /// The gateway that all others are compared with.
 pub(super) const BASE: &str = "nothing more";
 
+/// The gateway with every feature that can stand beside the others.
+pub(super) const TOGETHER: &str = "all of the above";
+
 /// One row of the table.
 #[derive(Debug, Clone)]
 pub(super) struct Feature {
@@ -86,7 +89,7 @@ pub(super) fn all() -> Vec<Feature> {
     let together = FEATURES.map(|(_, lines)| lines).join("\n");
     let mut all = vec![feature((BASE, ""))];
     all.extend(FEATURES.map(feature));
-    all.push(feature(("all of the above", &together)));
+    all.push(feature((TOGETHER, &together)));
     all.extend(OTHERWISE.map(feature));
     all
 }
@@ -113,7 +116,7 @@ mod tests {
     #[test]
     fn what_stands_together_sets_no_key_twice() {
         let all = all();
-        let together = all.iter().find(|feature| feature.name == "all of the above");
+        let together = all.iter().find(|feature| feature.name == TOGETHER);
         let keys: Vec<&str> = together.expect("a row").keys().collect();
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "{keys:?}");
         assert!(keys.len() > FEATURES.len());

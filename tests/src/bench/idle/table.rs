@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::base_before;
-use super::features::{BASE, Feature};
+use super::features::{BASE, Feature, TOGETHER};
 use crate::bench::report::Section;
 use crate::bench::rounds::{Rounds, Row, Times};
 
@@ -62,10 +62,13 @@ fn line(row: &Row<'_>, keys: &str, times: Times) -> String {
     format!("| {peer} | {keys} | {cpu_us:.2} | {median:.2} | {least:.2} – {most:.2} |")
 }
 
-/// A feature that is all of the others need not name their keys again.
+/// All features together need not name their keys again.
 fn keys(feature: &Feature) -> String {
+    if feature.name == TOGETHER {
+        return String::new();
+    }
     let keys: Vec<String> = feature.keys().map(|key| format!("`{key}`")).collect();
-    if keys.len() > 3 { String::new() } else { keys.join(", ") }
+    keys.join(", ")
 }
 
 #[cfg(test)]

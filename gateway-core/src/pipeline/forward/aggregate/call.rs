@@ -115,10 +115,11 @@ impl SiteCaller {
         part: &PartCall,
     ) -> Result<PartAnswer, PartFailure> {
         let PartCall { call, size_max, is_spare, began, .. } = part;
-        let request = || self.request(call);
+        let common = self.common(call);
+        let request = || self.request(call, common.is_some());
         let failure = |failed| failure(&failed, *is_spare);
         let sent = {
-            let calling = self.calling(service, span, part);
+            let calling = Calling { common, ..self.calling(service, span, part) };
             // A write is never repeated unless its service can tell that it has had it before.
             let may_repeat = call.method.is_safe()
                 || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
@@ -144,7 +145,6 @@ impl SiteCaller {
             retry: service.retry.as_ref(),
             due: part.began.after(part.time_left),
             priority: if part.is_spare { Priority::Spare } else { context.priority },
-            common: self.common(&part.call),
             ..Calling::of((&self.worker, &self.site), service, context, span)
         }
     }
@@ -157,10 +157,11 @@ impl SiteCaller {
         (!is_own).then_some(common)
     }
 
-    fn request(&self, call: &Call) -> Request<Body> {
-        let dressed = match self.common(call) {
-            Some(_) => HeaderMap::new(),
-            None => self.said.common.fields.fields().clone(),
+    /// The request, which has what is common only where that is not beside it.
+    fn request(&self, call: &Call, is_common_beside: bool) -> Request<Body> {
+        let dressed = match is_common_beside {
+            true => HeaderMap::new(),
+            false => self.said.common.fields.fields().clone(),
         };
         calls::request_of(call, dressed)
     }
