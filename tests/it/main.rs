@@ -24,6 +24,7 @@ mod part_cache;
 mod part_failures;
 mod partner;
 mod pipeline;
+mod profiled;
 mod progressive;
 mod push_tokens;
 mod reload;

@@ -41,8 +41,8 @@ async fn demonstrate(options: &Options) -> Result<()> {
     let layout = Layout::new(options.port_offset, options.edge, options.tls)?;
     layout.check_ports(&options.without)?;
     progress("building the gateways and the sample services");
-    let programs = processes::build()?;
-    let configuration = Configuration::write(&layout, options.tls)?;
+    let programs = processes::build(options.programs.as_deref())?;
+    let configuration = Configuration::write(&layout, options)?;
     let mut processes = Processes::default();
     progress("starting");
     let outcome = tokio::select! {

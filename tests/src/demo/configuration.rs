@@ -11,6 +11,7 @@ use gateway_core::auth::api_key::{ApiKey, Environment, KeyPrefix, Pepper};
 use rand::RngExt as _;
 
 use super::layout::{DemoGateway, Layout};
+use super::options::Options;
 use crate::authority::Authority;
 use crate::platform::Service;
 use crate::verify::repository;
@@ -39,8 +40,20 @@ const TLS_KEY: &str = "DEMO_TLS_KEY";
 const TLS: &str = "\n[[server.tls.certificates]]\ncertificate = \"server.pem\"\n\
                    key = { env = \"DEMO_TLS_KEY\" }\n";
 
+/// The sample's limits, charged as ever, at rates that nobody reaches.
+const UNLIMITED: &str = r#"
+[limits]
+consumer.rate = { free = "1000000/s", pro = "1000000/s", partner = "1000000/s" }
+address.rate = "1000000/s"
+anonymous.rate = "1000000/s"
+links-write.rate = "1000000/s"
+links-read.rate = "1000000/s"
+login.rate = "1000000/s"
+refresh.rate = "1000000/s"
+"#;
+
 impl Configuration {
-    pub(super) fn write(layout: &Layout, is_tls: bool) -> Result<Self> {
+    pub(super) fn write(layout: &Layout, options: &Options) -> Result<Self> {
         let directory = repository().join(format!("target/demo/{}", layout.port(DemoGateway::Web)));
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
@@ -54,7 +67,7 @@ impl Configuration {
         let (keys, records) = issue(&pepper, &KeyPrefix::parse("plk")?);
         let config = repository().join("config");
         copy(&config.join("platform.toml"), &directory.join("platform.toml"))?;
-        let authority = if is_tls { Some(issue_tls(&directory, &mut environment)?) } else { None };
+        let authority = options.tls.then(|| issue_tls(&directory, &mut environment)).transpose()?;
         for &gateway in layout.gateways() {
             let own = directory.join(format!("{}.toml", gateway.name()));
             copy(&config.join(gateway.file()), &own)?;
@@ -62,8 +75,11 @@ impl Configuration {
             if gateway == DemoGateway::Partner {
                 layer.push_str(&records);
             }
-            if is_tls {
+            if options.tls {
                 layer.push_str(TLS);
+            }
+            if options.unlimited {
+                layer.push_str(UNLIMITED);
             }
             let file = directory.join(format!("{}.demo.toml", gateway.name()));
             fs::write(&file, layer).with_context(|| format!("cannot write {}", file.display()))?;

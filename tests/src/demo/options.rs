@@ -1,5 +1,7 @@
 //! What the user asked for.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use clap::Parser;
 
@@ -21,6 +23,12 @@ pub struct Options {
     /// Let the gateways speak TLS, with certificates of an authority that is made for this run.
     #[arg(long)]
     pub tls: bool,
+    /// Run the gateways that are here, as `cargo build-gateways` leaves them, and build none.
+    #[arg(long, value_name = "FOLDER")]
+    pub programs: Option<PathBuf>,
+    /// Charge the limits and never refuse by them, for load.
+    #[arg(long)]
+    pub unlimited: bool,
     /// Print one line of JSON once all is ready, for scripts.
     #[arg(long)]
     pub json: bool,
@@ -42,6 +50,9 @@ impl Options {
             }
             Err(error) => bail!("{error}"),
         };
+        if options.edge && options.programs.is_some() {
+            bail!("--programs has the three gateways only; leave --edge out");
+        }
         for name in &options.without {
             if !Service::ALL.iter().any(|service| service.name() == name) {
                 let known: Vec<_> = Service::ALL.iter().map(|service| service.name()).collect();
@@ -66,6 +77,12 @@ mod tests {
         assert_eq!(options.without, ["billing-service"]);
         let error = parse(&["--without", "biling-service"]).expect_err("unknown").to_string();
         assert!(error.contains("biling-service") && error.contains("billing-service"), "{error}");
+    }
+
+    #[test]
+    fn the_edge_gateway_is_not_among_programs_that_were_built_before() {
+        let error = parse(&["--edge", "--programs", "target"]).expect_err("not there").to_string();
+        assert!(error.contains("leave --edge out"), "{error}");
     }
 
     #[test]

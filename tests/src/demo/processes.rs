@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::configuration::Configuration;
 use super::layout::Layout;
 use crate::platform::Service;
+use crate::profiled::GATEWAYS;
 use crate::verify::repository;
 
 /// How long processes get to become ready, and to end when told.
@@ -19,34 +20,36 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where the programs are.
 #[derive(Debug)]
-pub(super) struct Programs(PathBuf);
+pub(super) struct Programs {
+    gateways: PathBuf,
+    services: PathBuf,
+}
 
-/// Builds the three gateways and the program that runs the sample services, beside this one.
-pub(super) fn build() -> Result<Programs> {
+/// Builds the program that runs the sample services, beside this one, and the gateways too unless
+/// they were `built` before.
+pub(super) fn build(built: Option<&Path>) -> Result<Programs> {
     let here = std::env::current_exe().context("cannot find my own program")?;
     let directory = here.parent().context("my own program has no folder")?.to_path_buf();
     let mut cargo = std::process::Command::new("cargo");
     cargo.current_dir(repository()).stdin(Stdio::null()).args(["build", "--quiet", "--locked"]);
-    for package in ["web-bff", "mobile-bff", "partner-gateway", "tests"] {
-        cargo.args(["--package", package]);
+    cargo.args(["--package", "tests", "--bin", "node"]);
+    if built.is_none() {
+        for gateway in GATEWAYS {
+            cargo.args(["--package", gateway, "--bin", gateway]);
+        }
+        cargo.args(["--example", "edge"]);
     }
-    for binary in ["web-bff", "mobile-bff", "partner-gateway", "node"] {
-        cargo.args(["--bin", binary]);
-    }
-    cargo.args(["--example", "edge"]);
     if directory.ends_with("release") {
         cargo.arg("--release");
     }
     if !cargo.status().context("cannot run cargo")?.success() {
         bail!("the gateways cannot be built; see cargo's words above");
     }
-    Ok(Programs(directory))
-}
-
-impl Programs {
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+    let gateways = built.map_or_else(|| directory.clone(), Path::to_path_buf);
+    for gateway in GATEWAYS.iter().map(|gateway| gateways.join(gateway)) {
+        ensure!(gateway.is_file(), "{} is missing; `cargo build-gateways`", gateway.display());
     }
+    Ok(Programs { gateways, services: directory })
 }
 
 /// The processes that run.
@@ -65,7 +68,7 @@ impl Processes {
             if without.iter().any(|name| name == service.name()) {
                 continue;
             }
-            let mut command = Command::new(programs.path("node"));
+            let mut command = Command::new(programs.services.join("node"));
             let port = layout.service_port(service).to_string();
             command.args([service.name(), "--port", &port, "--faults"]);
             self.start(service.name(), command, configuration)?;
@@ -80,7 +83,7 @@ impl Processes {
         configuration: &Configuration,
     ) -> Result<()> {
         for &gateway in layout.gateways() {
-            let mut command = Command::new(programs.path(gateway.program()));
+            let mut command = Command::new(programs.gateways.join(gateway.program()));
             command.args(["serve", "--stop-with-parent", "--environment", "demo", "--config"]);
             command.arg(&configuration.directory);
             self.start(gateway.name(), command, configuration)?;
