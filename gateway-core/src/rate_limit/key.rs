@@ -1,11 +1,14 @@
 //! Whose bucket: a fixed-size key, so that the hot path copies no names.
 
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::fmt;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::principal::Scheme;
 
-/// The key of one bucket: 128 bits of a keyed hash.
+/// The key of one bucket: 128 bits of a keyed hash, SipHash-1-3.
 ///
 /// The hash is keyed with secrets of this process, so nobody can look for two names of one key;
 /// by chance, a million buckets share one with a probability of 10⁻²⁷.
@@ -22,14 +25,27 @@ impl BucketKey {
 }
 
 /// Makes keys. Two of them make different keys of the same name.
-#[derive(Debug, Clone, Default)]
-pub struct KeyHasher(RandomState, RandomState);
+#[derive(Clone)]
+pub struct KeyHasher(SipHasher13);
+
+impl fmt::Debug for KeyHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not its secrets.
+        f.write_str("KeyHasher")
+    }
+}
+
+impl Default for KeyHasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl KeyHasher {
     /// A hasher with secrets of its own.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self(SipHasher13::new_with_keys(rand::random(), rand::random()))
     }
 
     /// The bucket of an identified caller.
@@ -52,8 +68,9 @@ impl KeyHasher {
     }
 
     fn key(&self, name: &Name<'_>) -> BucketKey {
-        let halves = (self.0.hash_one(name), self.1.hash_one(name));
-        BucketKey(u128::from(halves.0) << 64 | u128::from(halves.1))
+        let mut hasher = self.0;
+        name.hash(&mut hasher);
+        BucketKey(hasher.finish128().as_u128())
     }
 }
 
@@ -96,6 +113,11 @@ enum Name<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_it_shows_of_itself_is_no_secret() {
+        assert_eq!(format!("{:?}", KeyHasher::new()), "KeyHasher");
+    }
 
     #[test]
     fn addresses_of_one_64_network_share_a_bucket_and_others_do_not() {
