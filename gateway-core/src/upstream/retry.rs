@@ -24,7 +24,7 @@ use crate::header::IDEMPOTENCY_KEY;
 use crate::upstream::client::Answer;
 use crate::upstream::failed::CallFailed;
 
-pub use budget::{BudgetShare, RetryBudget};
+pub use budget::{BudgetShare, RetryBudget, Taken};
 
 /// How calls are repeated; there is none where they are not.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,9 +44,7 @@ impl<'a> Calling<'a> {
             }
             let outcome = called.outcome;
             let wait = match next {
-                Next::After(wait) if load.budget.take(self.service.budget_share, clock.now()) => {
-                    wait
-                }
+                Next::After(wait) => wait,
                 Next::Settled | Next::UsedUp => {
                     return self.all_ended(outcome, attempts, began);
                 }
@@ -54,15 +52,16 @@ impl<'a> Calling<'a> {
                     self.count("past_deadline");
                     return self.all_ended(outcome, attempts, began);
                 }
-                Next::After(_) => {
-                    self.count("budget_exhausted");
-                    return self.all_ended(outcome, attempts, began);
-                }
+            };
+            let Some(retry) = load.budget.take(self.service.budget_share, clock.now()) else {
+                self.count("budget_exhausted");
+                return self.all_ended(outcome, attempts, began);
             };
             discard(outcome);
             if !wait.is_zero() {
                 sleep(wait).await;
             }
+            retry.made();
             number += 1;
         }
     }

@@ -50,17 +50,39 @@ impl RetryBudget {
         self.requests.add(now);
     }
 
-    /// Takes one retry from the budget; false when it is used up, and then nothing is taken.
-    #[must_use]
-    pub fn take(&self, share: BudgetShare, now: Moment) -> bool {
+    /// Takes one retry from the budget, until it is made or let go; `None` when the budget is used
+    /// up.
+    pub fn take(&self, share: BudgetShare, now: Moment) -> Option<Taken<'_>> {
         // Taken first and given back: two cores at the same time may both be refused the last
         // one, and can never both have it.
-        let taken_in = self.retries.add(now);
+        let taken = Taken { retries: &self.retries, second: Some(self.retries.add(now)) };
         let is_within = self.retries.sum(now) <= share.of(self.requests.sum(now));
-        if !is_within {
-            self.retries.undo(taken_in);
+        is_within.then_some(taken)
+    }
+}
+
+/// One retry out of the budget. Whoever lets go of it without making it, as when the client leaves
+/// during the pause before, gives it back.
+#[derive(Debug)]
+#[must_use]
+pub struct Taken<'a> {
+    retries: &'a Window,
+    /// In which it is counted, until it is made.
+    second: Option<u64>,
+}
+
+impl Taken<'_> {
+    /// The retry is made, and stays counted.
+    pub fn made(mut self) {
+        self.second = None;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(second) = self.second {
+            self.retries.undo(second);
         }
-        is_within
     }
 }
 
@@ -128,6 +150,23 @@ mod tests {
         Moment::from_micros(3_600_000_000 + ms * 1_000)
     }
 
+    /// Whether there is a retry to be had, which is then made.
+    fn takes(budget: &RetryBudget, share: BudgetShare, ms: u64) -> bool {
+        budget.take(share, at_ms(ms)).map(Taken::made).is_some()
+    }
+
+    #[test]
+    fn a_retry_that_is_not_made_is_given_back_to_the_second_it_was_taken_in() {
+        let budget = RetryBudget::default();
+        let share = BudgetShare { percent: 0, floor: 1 };
+        let taken = budget.take(share, at_ms(0));
+        assert!(taken.is_some());
+        assert!(!takes(&budget, share, 3_000), "somebody has it");
+        drop(taken);
+        assert!(takes(&budget, share, 3_000), "it was not made");
+        assert!(!takes(&budget, share, 12_999), "it was made");
+    }
+
     #[test]
     fn a_fifth_of_the_requests_may_be_retried_and_a_few_without_any() {
         for (requests, floor, expected) in
@@ -136,7 +175,7 @@ mod tests {
             let budget = RetryBudget::default();
             let share = BudgetShare { percent: 20, floor };
             (0..requests).for_each(|_| budget.note_request(at_ms(0)));
-            let taken = (0..1_000).filter(|_| budget.take(share, at_ms(1))).count();
+            let taken = (0..1_000).filter(|_| takes(&budget, share, 1)).count();
             assert_eq!(taken, expected, "{requests} requests, floor {floor}");
         }
     }
@@ -146,14 +185,14 @@ mod tests {
         let budget = RetryBudget::default();
         let share = BudgetShare { percent: 20, floor: 0 };
         (0..10).for_each(|_| budget.note_request(at_ms(0)));
-        assert!(budget.take(share, at_ms(9_999)));
-        assert!(budget.take(share, at_ms(9_999)));
-        assert!(!budget.take(share, at_ms(9_999)), "used up");
-        assert!(!budget.take(share, at_ms(10_000)), "the requests are forgotten");
+        assert!(takes(&budget, share, 9_999));
+        assert!(takes(&budget, share, 9_999));
+        assert!(!takes(&budget, share, 9_999), "used up");
+        assert!(!takes(&budget, share, 10_000), "the requests are forgotten");
         (0..15).for_each(|_| budget.note_request(at_ms(15_000)));
-        assert!(budget.take(share, at_ms(15_000)));
-        assert!(!budget.take(share, at_ms(18_999)), "two of before still count");
-        assert!(budget.take(share, at_ms(19_999)), "and no longer");
+        assert!(takes(&budget, share, 15_000));
+        assert!(!takes(&budget, share, 18_999), "two of before still count");
+        assert!(takes(&budget, share, 19_999), "and no longer");
     }
 
     #[test]
@@ -170,11 +209,11 @@ mod tests {
         (0..500).for_each(|_| budget.note_request(at_ms(0)));
         let cores = [0; 4].map(|_| {
             let budget = Arc::clone(&budget);
-            thread::spawn(move || (0..100).filter(|_| budget.take(share, at_ms(10))).count())
+            thread::spawn(move || (0..100).filter(|_| takes(&budget, share, 10)).count())
         });
         let taken: usize = cores.into_iter().map(|core| core.join().expect("no panic")).sum();
         assert!(taken <= 107, "{taken}");
-        let rest = (0..200).filter(|_| budget.take(share, at_ms(10))).count();
+        let rest = (0..200).filter(|_| takes(&budget, share, 10)).count();
         assert_eq!(taken + rest, 107, "what was refused is still there");
     }
 
@@ -191,7 +230,7 @@ mod tests {
                 if is_request {
                     budget.note_request(at_ms(now));
                     requests.push(now);
-                } else if budget.take(share, at_ms(now)) {
+                } else if takes(&budget, share, now) {
                     retries.push(now);
                     // Whole seconds are counted, so the window is nine to ten of them long.
                     let first = (now / 1_000).saturating_sub(9) * 1_000;
