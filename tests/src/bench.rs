@@ -35,6 +35,7 @@ use clap::{Parser, ValueEnum, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::rounds::Pace;
+use crate::profiled;
 use crate::verify::repository;
 
 /// Set in the child that runs on its own processor.
@@ -57,6 +58,10 @@ struct Options {
     // Every peer keeps as many to the service.
     #[arg(long, value_name = "1-64", default_value_t = 32, value_parser = value_parser!(u32).range(1..=64))]
     connections: u32,
+    /// Measure the gateway that `cargo build-gateways` makes, and the other beside it: pass and
+    /// aggregate.
+    #[arg(long)]
+    profiled: bool,
     /// Write what is printed into docs/performance.md.
     #[arg(long)]
     write_docs: bool,
@@ -108,7 +113,7 @@ impl Workload {
 pub fn run() -> Result<()> {
     let options = Options::parse();
     if std::env::var_os(PINNED).is_none() {
-        return pin(options.workload);
+        return pin(&options);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -130,11 +135,18 @@ async fn told_to_stop() -> Result<()> {
 }
 
 /// Starts this program again: optimised, and on processor 1.
-fn pin(workload: Workload) -> Result<()> {
+fn pin(options: &Options) -> Result<()> {
+    let workload = options.workload;
+    if options.profiled && !matches!(workload, Workload::Pass | Workload::Aggregate) {
+        bail!("--profiled goes with pass and aggregate only");
+    }
     if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
         bail!("needs two processors: one for the proxy, one for the load");
     }
     workload.find_programs()?;
+    if options.profiled {
+        profiled::build(false)?;
+    }
     eprintln!("bench-gateways: building the gateway and this program with optimisation …");
     let built = Command::new("cargo")
         .args(["build", "--release", "--quiet", "--locked"])
@@ -172,9 +184,9 @@ async fn measure(options: &Options) -> Result<()> {
         connections: options.connections,
     };
     let report = match options.workload {
-        Workload::Pass => pass::measure(pace).await?,
+        Workload::Pass => pass::measure(pace, options.profiled).await?,
         Workload::Idle => idle::measure(pace).await?,
-        Workload::Aggregate => aggregate::measure(pace).await?,
+        Workload::Aggregate => aggregate::measure(pace, options.profiled).await?,
         Workload::Scale => scale::measure(pace).await?,
     };
     report.finish(options.write_docs)

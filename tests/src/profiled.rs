@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use sha2::{Digest as _, Sha256};
 
@@ -73,20 +73,23 @@ pub fn build(trains_again: bool) -> Result<[PathBuf; 3]> {
     let counting = cargo_build(&counting_folder, "-Cprofile-generate")?;
     let profile = counting_folder.join("gateways.profdata");
     if trains_again || !is_newer(&profile, &counting)? {
-        take_profile(&profdata, &profile, folder_of(&counting)?)?;
+        take_profile(&profdata, &profile, folder_of(&counting[0])?)?;
     }
     let profile = named_by_content(&profile)?;
     progress("building the gateways by their profile");
     let flag = format!("-Cprofile-use={}", profile.display());
     let built = cargo_build(&root.join("target/profiled"), &flag)?;
-    let out = root.join("target/gateways");
-    fs::create_dir_all(&out)?;
-    let mut placed = built.clone();
-    for (place, (name, program)) in placed.iter_mut().zip(GATEWAYS.iter().zip(&built)) {
-        *place = out.join(name);
+    let places = GATEWAYS.map(place);
+    for (program, place) in built.iter().zip(&places) {
         put(program, place)?;
     }
-    Ok(placed)
+    Ok(places)
+}
+
+/// Where a gateway of this name is once it is built.
+#[must_use]
+pub fn place(gateway: &str) -> PathBuf {
+    repository().join("target/gateways").join(gateway)
 }
 
 /// On stderr, so that the paths stand alone on stdout.
@@ -187,16 +190,13 @@ fn put(program: &Path, place: &Path) -> Result<()> {
         return Ok(());
     }
     let beside = place.with_extension("new");
+    fs::create_dir_all(folder_of(place)?)?;
     fs::copy(program, &beside).with_context(|| format!("cannot write {}", beside.display()))?;
     fs::rename(&beside, place).with_context(|| format!("cannot write {}", place.display()))
 }
 
-fn folder_of(programs: &[PathBuf; 3]) -> Result<&Path> {
-    let [first, ..] = programs;
-    match first.parent() {
-        Some(folder) => Ok(folder),
-        None => bail!("{} is in no folder", first.display()),
-    }
+fn folder_of(file: &Path) -> Result<&Path> {
+    file.parent().with_context(|| format!("{} is in no folder", file.display()))
 }
 
 #[cfg(test)]

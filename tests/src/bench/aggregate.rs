@@ -18,11 +18,13 @@ mod services;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use self::services::Services;
 use super::costs::{Costs, OURS};
 use super::gateway::Gateway;
 use super::load::Connection;
+use super::pass::NOT_PROFILED;
 use super::process::Process;
 use super::proxies::{self, Proxy, request};
 use super::report::Report;
@@ -35,11 +37,12 @@ const COSTS: Costs = Costs {
     goals: &[("nginx-lua", 1.5), ("fastify", 1.0 / 3.0), ("axum-naive", 0.5)],
 };
 
-pub(super) async fn measure(pace: Pace) -> Result<Report> {
+pub(super) async fn measure(pace: Pace, is_profiled: bool) -> Result<Report> {
     let directory = tempfile::tempdir()?;
     let services = Services::start().await?;
     let more = configuration::layer(&services);
     let gateway = Gateway::configure(directory.path(), services.first(), &more).await?;
+    let gateway = if is_profiled { gateway.profiled() } else { gateway };
     let (mut peers, mut processes) = peers::start(directory.path(), &services)?;
     let process = gateway.start()?;
     let token = gateway.log_in().await?;
@@ -49,6 +52,8 @@ pub(super) async fn measure(pace: Pace) -> Result<Report> {
     }
     peers.push(ours(OURS, &gateway, &process).asked(request("/answer", &token)));
     peers.push(ours(COMPACT, &gateway, &process).asked(request("/answer/compact", &token)));
+    let other = if is_profiled { Some(NotProfiled::start(&services).await?) } else { None };
+    peers.extend(other.as_ref().map(|other| other.peer.clone()));
     for peer in &mut peers {
         let answer = answer_of(peer).await?;
         let agrees = if peer.name == COMPACT { agreement::is_a_third } else { agreement::is_whole };
@@ -71,10 +76,30 @@ pub(super) async fn measure(pace: Pace) -> Result<Report> {
     report.add(first_frame::section(pace, &mut framed).await?);
 
     processes.push(process);
+    processes.extend(other.map(|other| other.process));
     let all = peers.iter().chain(&by_parts).chain(&delayed).chain([&framed]);
     proxies::end(processes, all)?;
     report.add(allocations::section(&gateway).await?);
     Ok(report)
+}
+
+/// Ours as `cargo build` leaves it, beside the one that is profiled.
+struct NotProfiled {
+    peer: Proxy,
+    process: Process,
+    _kept: (Gateway, TempDir),
+}
+
+impl NotProfiled {
+    async fn start(services: &Services) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let more = configuration::layer(services);
+        let gateway = Gateway::configure(directory.path(), services.first(), &more).await?;
+        let process = gateway.start()?;
+        let asked = request("/answer", &gateway.log_in().await?);
+        let peer = ours(NOT_PROFILED, &gateway, &process).asked(asked);
+        Ok(Self { peer, process, _kept: (gateway, directory) })
+    }
 }
 
 /// The gateway's process under a name; what is asked decides what is measured.

@@ -18,6 +18,7 @@ use super::process::{Process, READY_WITHIN, free_address, pinned};
 use super::upstream;
 use crate::platform::user::{DEMO_EMAIL, DEMO_PASSWORD};
 use crate::platform::{self, Running, Service, Settings};
+use crate::profiled;
 use crate::verify::repository;
 
 /// What a service must find on every call.
@@ -34,6 +35,7 @@ pub(super) struct Gateway {
     /// What it shares with every service.
     key: String,
     user_service: Running,
+    program: PathBuf,
 }
 
 impl Gateway {
@@ -58,6 +60,7 @@ impl Gateway {
             directory: directory.to_owned(),
             key,
             user_service: platform::start(Service::User, 0, settings).await?,
+            program: program("mobile-bff"),
         };
         let config = repository().join("config");
         for name in ["platform.toml", "mobile-bff.toml"] {
@@ -66,6 +69,11 @@ impl Gateway {
         let layer = gateway.layer(upstream);
         fs::write(directory.join("mobile-bff.bench.toml"), format!("{layer}\n{more}"))?;
         Ok(gateway)
+    }
+
+    /// The same, of the binaries that `cargo build-gateways` makes.
+    pub(super) fn profiled(self) -> Self {
+        Self { program: profiled::place("mobile-bff"), ..self }
     }
 
     fn layer(&self, upstream: SocketAddr) -> String {
@@ -91,7 +99,7 @@ impl Gateway {
 
     /// Starts the binary that is measured.
     pub(super) fn start(&self) -> Result<Process> {
-        self.serve(&mut pinned(&program("mobile-bff")), "mobile-bff")
+        self.serve(&mut pinned(&self.program), "mobile-bff")
     }
 
     /// Starts a command that is the gateway once it has its arguments.
