@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::fields::Fields;
 use super::json_scan::{NotJson, Scanner};
 use super::status::Reason;
-use super::values::{Path, name_of, scalar};
+use super::values::{Path, scalar, spells};
 
 /// What must hold.
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ fn is_owned(from: &mut Scanner<'_>, path: &[Box<str>], user_id: &str) -> Result<
             let (mut is_there, mut holds) = (false, true);
             let mut has_more = from.enter(b'}')?;
             while has_more {
-                if *name_of(from.key()?) == **name {
+                if spells(&from.key()?, name) {
                     is_there = true;
                     holds &= is_owned(from, rest, user_id)?;
                 } else {
@@ -125,8 +125,8 @@ fn has_all(from: &mut Scanner<'_>, fields: &Fields) -> Result<bool, NotJson> {
             let (mut found, mut holds) = (Vec::new(), true);
             let mut has_more = from.enter(b'}')?;
             while has_more {
-                let name = name_of(from.key()?);
-                match fields.names().find(|known| *known == name) {
+                let key = from.key()?;
+                match fields.names().find(|known| spells(&key, known)) {
                     Some(known) => {
                         found.push(known);
                         let below = fields.child(known);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::json_scan::{NotJson, Scanner};
 use super::merge::{Policy, merge};
-use super::values::{Path, name_of, push_string};
+use super::values::{Path, push_string, spells};
 
 /// What goes in.
 #[derive(Debug, Clone, Copy)]
@@ -100,9 +100,9 @@ impl Insertion<'_> {
         let mut has_more = self.from.enter(b'}')?;
         while has_more {
             let key = self.from.key()?;
-            self.into.extend_from_slice(key);
+            self.into.extend_from_slice(key.written);
             self.into.push(b':');
-            if *name_of(key) == *name {
+            if spells(&key, name) {
                 self.value(rest)?;
             } else {
                 let value = self.from.value()?;
@@ -135,9 +135,9 @@ impl Insertion<'_> {
             let key = self.from.key()?;
             let own = self.from.value()?;
             self.comma_unless_at(start);
-            self.into.extend_from_slice(key);
+            self.into.extend_from_slice(key.written);
             self.into.push(b':');
-            if *name_of(key) == *self.name && !is_there {
+            if spells(&key, self.name) && !is_there {
                 is_there = true;
                 let merged = merge(own, value, self.policy)?;
                 self.into.extend_from_slice(&merged);

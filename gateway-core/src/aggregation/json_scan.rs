@@ -70,12 +70,12 @@ impl<'a> Scanner<'a> {
         Ok(between(start, self.rest))
     }
 
-    /// The next key with its quotes, as it was written; the place is then behind its colon.
+    /// The next key; the place is then behind its colon.
     #[inline]
-    pub(super) fn key(&mut self) -> Result<&'a [u8], NotJson> {
+    pub(super) fn key(&mut self) -> Result<Key<'a>, NotJson> {
         let key = Key::at(trimmed(self.rest))?;
         self.rest = key.value;
-        Ok(key.written)
+        Ok(key)
     }
 
     /// Opens the array or object at this place. True when it holds anything; else it is closed.

@@ -50,7 +50,7 @@ pub(super) fn members(json: &[u8]) -> Result<Vec<Member<'_>>, NotJson> {
     }
     let mut has_more = scanner.enter(b'}')?;
     while has_more {
-        let key = scanner.key()?;
+        let key = scanner.key()?.written;
         members.push((key, scanner.value()?.into()));
         has_more = scanner.more(b'}')?;
     }

@@ -148,7 +148,7 @@ impl Shaping<'_> {
     fn members(&mut self, shape: &Shape, object: &mut Object) -> Result<(), NotJson> {
         let mut has_more = self.from.enter(b'}')?;
         while has_more {
-            let key = self.from.key()?;
+            let key = self.from.key()?.written;
             self.member(key, shape.child(&name_of(key)), object)?;
             has_more = self.from.more(b'}')?;
         }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::json_scan::{NotJson, Scanner};
+use super::json_scan::{Key, NotJson, Scanner};
 
 /// The way to a member: `items.owner_id`. Empty: the value itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,7 +65,7 @@ fn member<'a>(json: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, NotJson> {
     let mut found = None;
     let mut has_more = scanner.enter(b'}')?;
     while has_more {
-        let is_it = name_of(scanner.key()?) == name;
+        let is_it = spells(&scanner.key()?, name);
         let value = scanner.value()?;
         if is_it {
             found = Some(value);
@@ -99,7 +99,7 @@ fn walk<'a>(
         (b'{', [name, rest @ ..]) => {
             let mut has_more = from.enter(b'}')?;
             while has_more {
-                if *name_of(from.key()?) == **name {
+                if spells(&from.key()?, name) {
                     walk(from, rest, found)?;
                 } else {
                     from.value()?;
@@ -130,6 +130,14 @@ pub(super) fn scalar(json: &[u8]) -> Option<Cow<'_, str>> {
 
 fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     std::str::from_utf8(bytes).ok().map(Cow::Borrowed)
+}
+
+/// Whether a key spells this name. Most read as they are written, and are not looked at twice.
+pub(super) fn spells(key: &Key<'_>, name: &str) -> bool {
+    match key.written {
+        [b'"', written @ .., b'"'] if key.is_plain => written == name.as_bytes(),
+        written => name_of(written) == name,
+    }
 }
 
 /// The name that a key with its quotes spells. An escaped lone surrogate spells nothing that a
