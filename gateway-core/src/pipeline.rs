@@ -37,6 +37,7 @@ mod request_span;
 mod respond;
 mod shed;
 mod streams;
+mod warnings;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use self::in_flight::InFlight;
 pub use self::key_sources::KeySources;
 pub use self::recorded_body::RecordedBody;
 pub use self::streams::{EndedBy, OpenStream, Streams};
+pub use self::warnings::Warnings;
 use crate::body::Body;
 use crate::error::{InternalError, Refused};
 use crate::server::{RefusedHead, Transport};

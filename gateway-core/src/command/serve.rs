@@ -30,7 +30,7 @@ use crate::metric::{CoreNumber, Metrics, SpanOutcome};
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
 use crate::observability::otlp::{Exporter, ExporterUnusable};
-use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Streams, Worker};
+use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Streams, Warnings, Worker};
 use crate::readiness::Readiness;
 use crate::reload::{self, InForce, Reloader};
 use crate::server::lag::Lag;
@@ -330,6 +330,7 @@ fn serve(
             client: Client::new(Network),
             lines: writers.get(number).cloned().unwrap_or_default(),
             lag: lag(&core, lag_max, number),
+            warnings: Warnings::default(),
             core: Arc::clone(&core),
         }),
     };

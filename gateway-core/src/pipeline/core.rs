@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::metric::Metrics;
 use crate::observability::access_log::LineWriter;
-use crate::pipeline::{KeySources, Streams};
+use crate::pipeline::{KeySources, Streams, Warnings};
 use crate::readiness::Readiness;
 use crate::server::lag::Lag;
 use crate::server::tls::Tls;
@@ -82,4 +82,6 @@ pub struct Worker {
     pub lines: LineWriter,
     /// How far the thread is behind.
     pub lag: Lag,
+    /// What the thread has warned of lately.
+    pub warnings: Warnings,
 }

@@ -35,6 +35,17 @@ impl RecordedBody {
         }
     }
 
+    fn warn(&self, error: &BodyError) {
+        let Some(closing) = &self.closing else { return };
+        let request_id = closing.record.request_id.as_str();
+        match closing.worker.warnings.take(closing.worker.core.clock.now()) {
+            Some(left_out) => {
+                tracing::warn!(request_id, %error, left_out, "an answer broke off");
+            }
+            None => tracing::debug!(request_id, %error, "an answer broke off"),
+        }
+    }
+
     fn close(&mut self, broke_off: Option<&'static str>) {
         if let Some(closing) = self.closing.take() {
             closing.close(broke_off);
@@ -68,8 +79,7 @@ impl HttpBody for RecordedBody {
                 }
             }
             Poll::Ready(Some(Err(error))) => {
-                let request_id = this.closing.as_ref().map(|closing| closing.record.request_id);
-                tracing::warn!(?request_id, error = %error, "an answer broke off");
+                this.warn(error);
                 this.close(Some("upstream_broke_off"));
             }
             Poll::Ready(None) => this.close(None),

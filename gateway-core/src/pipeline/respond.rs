@@ -10,7 +10,7 @@ use super::forward::events;
 use super::{InFlight, RecordedBody, Worker};
 use crate::body::Body;
 use crate::error::Refused;
-use crate::exchange::{Exchange, Step};
+use crate::exchange::{Exchange, RequestId, Step};
 use crate::header::X_REQUEST_ID;
 use crate::metric::RefusalCode;
 use crate::security_headers;
@@ -49,18 +49,28 @@ pub(super) fn respond(
     response.map(|body| RecordedBody::new(body, closing))
 }
 
-/// Renders a refusal; it is logged here and nowhere else.
-fn refuse(worker: &Worker, exchange: &mut Exchange, refused: &Refused) -> Response<Body> {
+/// Counts a refusal and logs it; that is done here and nowhere else.
+pub(super) fn note_refusal(worker: &Worker, request_id: &RequestId, refused: &Refused) {
     let refusal = refused.refusal();
     let code = refusal.code();
-    exchange.record.code = Some(code);
     worker.core.metrics.refusals.get_or_create(&RefusalCode { code }).inc();
-    let request_id = exchange.request_id.as_str();
-    if refusal.status().is_server_error() && !refusal.is_mass() {
-        tracing::warn!(request_id, code, reason = %refused, "refused");
-    } else {
-        tracing::debug!(request_id, code, reason = %refused, "refused");
+    let request_id = request_id.as_str();
+    let is_warning = refusal.status().is_server_error() && !refusal.is_mass();
+    let written = is_warning.then(|| worker.warnings.take(worker.core.clock.now())).flatten();
+    match written {
+        Some(0) => tracing::warn!(request_id, code, reason = %refused, "refused"),
+        Some(left_out) => {
+            tracing::warn!(request_id, code, reason = %refused, left_out, "refused");
+        }
+        None => tracing::debug!(request_id, code, reason = %refused, "refused"),
     }
+}
+
+/// Renders a refusal.
+fn refuse(worker: &Worker, exchange: &mut Exchange, refused: &Refused) -> Response<Body> {
+    let refusal = refused.refusal();
+    exchange.record.code = Some(refusal.code());
+    note_refusal(worker, &exchange.request_id, refused);
     let mut response = refused.to_response(&exchange.request_id).map(Body::from);
     let is_cut_off =
         matches!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
