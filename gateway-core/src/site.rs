@@ -27,7 +27,7 @@ use prometheus_client::metrics::counter::Counter;
 pub use self::challenges::Challenges;
 pub use self::compile::compile;
 pub use self::constant::Constant;
-pub use self::gate::Gate;
+pub use self::gate::{Gate, Maintenance};
 pub use self::identity_headers::IdentityHeaders;
 pub use self::limits::Limit;
 pub use self::route_metrics::{RouteMetrics, ServiceMetrics};
@@ -236,8 +236,8 @@ pub struct Service {
     pub is_mesh: bool,
     /// The key it shares with the gateways; without one it gets no assertion.
     pub assertion_key: Option<AssertionKey>,
-    /// Whether it is closed for maintenance, so that no part of an aggregate is asked of it.
-    pub is_closed: bool,
+    /// Why it is closed for now, so that no part of an aggregate, and no decision, is asked of it.
+    pub maintenance: Option<Arc<Maintenance>>,
     /// The longest answer that is held whole, in bytes.
     pub body_size_max: usize,
     /// WebSockets that may be open to it.

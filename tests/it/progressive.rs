@@ -213,6 +213,29 @@ async fn a_required_part_that_fails_after_it_ends_the_answer_with_an_error_frame
     let line = harness.mobile.line_with(&request_id).await;
     assert_eq!((&line["code"], &line["status"]), (&json!("part_failed"), &json!(200)));
     assert!(line["completeness"].as_f64().is_some_and(|share| share < 1.0), "{line}");
+    let counted = "gateway_refusals_total{code=\"part_failed\"} 1";
+    assert!(harness.mobile.metrics().await.contains(counted), "as where it has a status");
+}
+
+#[tokio::test]
+async fn a_logout_ends_an_answer_under_way_and_no_further_part_is_shown() {
+    let harness = Harness::builder().layer("web-bff", PATIENT).start().await;
+    harness.fault(Service::Webhook, r#"{"next":1,"hang":true}"#);
+    let answer = harness.web_send("GET", "/api/dashboard", &[("Accept", NDJSON)]).await;
+    let request_id = field(&answer, "x-request-id");
+    let mut frames = Frames::of(answer);
+    frames.parts(6).await;
+    harness.until_called(Service::Webhook, 0).await;
+    let logout = harness.web.post("/bff/logout").header("Cookie", harness.cookie());
+    assert_eq!(logout.header("X-CSRF", "1").send().await.expect("an answer").status(), 204);
+    let error = frames.next().await;
+    assert_eq!(error["error"]["code"], "identity_ended", "{error}");
+    assert_eq!(frames.next_text().await, None);
+    harness.until_given_up(Service::Webhook, 1).await;
+    let line = harness.web.line_with(&request_id).await;
+    assert_eq!((&line["code"], &line["status"]), (&json!("identity_ended"), &json!(200)));
+    let counted = "gateway_refusals_total{code=\"identity_ended\"} 1";
+    assert!(harness.web.metrics().await.contains(counted));
 }
 
 #[tokio::test]

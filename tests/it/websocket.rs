@@ -7,7 +7,7 @@ mod http2;
 use std::time::Duration;
 
 use serde_json::json;
-use tests::harness::{Harness, Origin};
+use tests::harness::{Harness, Origin, Wire};
 
 use self::client::{BOTH, Over, accepted, open, refused};
 use super::streaming::{in_front_of, in_front_of_limited};
@@ -96,6 +96,32 @@ async fn what_opens_nothing(over: Over) {
     };
     let ((answer, body), _service) = tokio::join!(refused(over, &gateway, "/live", ""), script);
     assert!(answer.status == 502 && body.contains("upstream_broken"), "{body}");
+}
+
+#[tokio::test]
+async fn events_in_answer_to_a_handshake_are_a_stream_like_any_other() {
+    let origin = Origin::start().await;
+    let gateway = in_front_of(&origin, "websocket = true\nstream_idle_timeout = \"50ms\"\n", "");
+    let mut client = Wire::connect(&gateway.url).await;
+    client
+        .say(
+            "GET /live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await;
+    let mut service = origin.accept().await;
+    service.head().await;
+    service
+        .say(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+             Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n",
+        )
+        .await;
+    client.until("data: 1\n\n\r\n").await;
+    // Ended as streams of events are, and not cut as bodies are that stop.
+    assert_eq!(client.until("0\r\n\r\n").await, "0\r\n\r\n");
+    assert_eq!(service.rest().await, b"");
+    assert_eq!(gateway.line_of("/live").await["code"], "stream_idle");
 }
 
 /// As many as may be open, and each makes room when it ends.

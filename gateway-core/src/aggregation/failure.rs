@@ -4,12 +4,13 @@
 //! |---|---|---|
 //! | a required part: 404 / 401 / 403 / 429 | the same | `part_not_found` / `part_unauthorized` / `part_forbidden` / `part_rate_limited` |
 //! | a required part: in time | 504 | `part_timeout` |
-//! | a required part: its service takes no calls | 503 | `part_unavailable` |
+//! | a required part: its service takes no calls | 503 | `part_unavailable`, `part_busy`, `part_overloaded`, `part_maintenance` |
 //! | a required part: anything else | 502 | `part_failed` |
 //! | a required part: the request lacks what it needs | 400 | `missing_input`, `invalid_input` |
 //! | a required part: the caller's identity lacks it | 403 | `missing_identity` |
 //! | all parts, in time / otherwise | 504 / 502 | `all_parts_timeout` / `all_parts_failed` |
 //! | all parts, left out under overload | 503 | `all_parts_left_out` |
+//! | all parts, their services take no calls | 503 | `all_parts_unavailable` |
 //! | the size of the answer | 502 | `answer_too_large` |
 //! | the request's body, where calls read it | 400 | `body_not_json` |
 //! | `?fields=` | 400 | `invalid_fields`, `unknown_field` |
@@ -102,6 +103,9 @@ impl AggregateFailed {
             Self::AllParts(report) if report.is_left_out() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "all_parts_left_out")
             }
+            Self::AllParts(report) if report.closed_for().is_some() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "all_parts_unavailable")
+            }
             Self::AllParts(report) if report.is_late() => {
                 (StatusCode::GATEWAY_TIMEOUT, "all_parts_timeout")
             }
@@ -115,10 +119,10 @@ impl AggregateFailed {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Part { reason: Reason::Unavailable, retry_after, .. } => {
+            Self::Part { reason, retry_after, .. } if reason.takes_no_call() => {
                 Some(retry_after.unwrap_or(Duration::from_secs(1)))
             }
-            Self::AllParts(report) if report.is_left_out() => Some(Duration::from_secs(1)),
+            Self::AllParts(report) => report.closed_for(),
             Self::Part {
                 reason: Reason::Status(StatusCode::TOO_MANY_REQUESTS),
                 retry_after,
@@ -139,6 +143,9 @@ const fn part_answer(reason: Reason) -> (StatusCode, &'static str) {
         }
         Reason::Timeout => (StatusCode::GATEWAY_TIMEOUT, "part_timeout"),
         Reason::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "part_unavailable"),
+        Reason::Busy => (StatusCode::SERVICE_UNAVAILABLE, "part_busy"),
+        Reason::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "part_overloaded"),
+        Reason::Maintenance => (StatusCode::SERVICE_UNAVAILABLE, "part_maintenance"),
         _ => (StatusCode::BAD_GATEWAY, "part_failed"),
     }
 }
@@ -174,6 +181,14 @@ impl Refusal for AggregateFailed {
             Self::UnknownField(UnknownField(name)) => {
                 format!("There is no field \"{}\" here.", shortened(name)).into()
             }
+        }
+    }
+
+    fn is_mass(&self) -> bool {
+        match self {
+            Self::Part { reason, .. } => reason.takes_no_call(),
+            Self::AllParts(report) => report.closed_for().is_some(),
+            _ => false,
         }
     }
 

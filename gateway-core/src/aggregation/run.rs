@@ -351,7 +351,7 @@ impl<'a> Run<'a> {
     fn fail(&mut self, place: usize, failure: PartFailure) -> Result<(), AggregateFailed> {
         let PartFailure { reason, retry_after } = failure;
         let Some(slot) = self.slots.get_mut(place) else { return Ok(()) };
-        slot.reason = Some(reason);
+        (slot.reason, slot.retry_after) = (Some(reason), retry_after);
         slot.state = State::Done;
         let is_skipped =
             matches!(reason, Reason::MissingInput | Reason::InvalidInput | Reason::Brownout);

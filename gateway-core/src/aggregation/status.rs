@@ -95,8 +95,14 @@ pub enum Reason {
     TooManyItems,
     /// The part's `when` does not hold.
     Condition,
-    /// The service takes no calls at the moment: too many in flight, or known to be down.
+    /// No target of the service takes calls: it is known to be down.
     Unavailable,
+    /// As many calls to the service are in flight as there may be.
+    Busy,
+    /// The service has as much to do as it can, or the gateway itself.
+    Overloaded,
+    /// The service is closed for maintenance.
+    Maintenance,
     /// There was too much to do, and the answer can do without it.
     Brownout,
     /// The answer failed before this part had landed.
@@ -122,9 +128,18 @@ impl Reason {
             Self::TooManyItems => "too_many_items",
             Self::Condition => "condition",
             Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
+            Self::Overloaded => "overloaded",
+            Self::Maintenance => "maintenance",
             Self::Brownout => "brownout",
             Self::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether the call was not made because its service takes none at the moment.
+    #[must_use]
+    pub const fn takes_no_call(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Busy | Self::Overloaded | Self::Maintenance)
     }
 }
 
@@ -147,6 +162,8 @@ pub struct PartReport {
     pub items: Option<(usize, usize)>,
     /// What the cache had to do with it, where it has one.
     pub cache: Option<CacheUse>,
+    /// When its service wants to be asked again, where that is why it failed.
+    pub retry_after: Option<Duration>,
 }
 
 impl PartReport {
@@ -209,6 +226,22 @@ impl Report {
     pub(super) fn is_late(&self) -> bool {
         let mut failed = self.parts.iter().filter(|part| part.outcome == Outcome::Failed);
         failed.all(|part| part.reason == Some(Reason::Timeout))
+    }
+
+    /// Whether what is missing was not to be had because its services take no calls, and how long
+    /// the first of them wants to be left alone.
+    #[must_use]
+    pub(super) fn closed_for(&self) -> Option<Duration> {
+        let is_missing = |part: &&PartReport| part.is_due() && !part.outcome.is_delivered();
+        let missing = || self.parts.iter().filter(is_missing);
+        let mut reasons = missing().map(|part| part.reason);
+        let is_closed = reasons.all(|reason| {
+            reason.is_some_and(|reason| reason.takes_no_call() || reason == Reason::Brownout)
+        });
+        is_closed.then(|| {
+            let first = missing().filter_map(|part| part.retry_after).min();
+            first.unwrap_or(Duration::from_secs(1))
+        })
     }
 
     /// Whether all that is missing was left out for want of room.
@@ -367,7 +400,17 @@ mod tests {
     fn part(name: &str, outcome: Outcome, reason: Option<Reason>, us: Option<u64>) -> PartReport {
         let took = us.map(Duration::from_micros);
         let part = name.into();
-        PartReport { part, number: 0, outcome, reason, took, weight: 1, items: None, cache: None }
+        PartReport {
+            part,
+            number: 0,
+            outcome,
+            reason,
+            took,
+            weight: 1,
+            items: None,
+            cache: None,
+            retry_after: None,
+        }
     }
 
     fn report() -> Report {

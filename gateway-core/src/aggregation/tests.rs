@@ -416,6 +416,9 @@ async fn each_failure_does_to_the_answer_what_the_part_s_need_says() {
     check_failure(fails(Reason::Timeout), "504 part_timeout", "timeout").await;
     check_failure(after(60_000, says("1")), "504 part_timeout", "timeout").await;
     check_failure(fails(Reason::Unavailable), "503 part_unavailable", "unavailable").await;
+    check_failure(fails(Reason::Busy), "503 part_busy", "busy").await;
+    check_failure(fails(Reason::Overloaded), "503 part_overloaded", "overloaded").await;
+    check_failure(fails(Reason::Maintenance), "503 part_maintenance", "maintenance").await;
     check_failure(says("{\"a\":1"), "502 part_failed", "unparsable").await;
     check_failure(says("{\"a\":1} {}"), "502 part_failed", "unparsable").await;
     check_failure(says("<html>"), "502 part_failed", "unparsable").await;

@@ -69,6 +69,9 @@ async fn ask(
     exchange: &mut Exchange,
 ) -> Result<Verdict, DecisionUnavailable> {
     let service = site.service(point.service).map_err(|error| unavailable(&error))?;
+    if let Some(maintenance) = &service.maintenance {
+        return Err(unavailable(&**maintenance));
+    }
     let clock = &worker.core.clock;
     let started = clock.now();
     let time_left = exchange.deadline.since(started).min(point.deadline);

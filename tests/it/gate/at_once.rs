@@ -73,10 +73,24 @@ async fn a_service_in_maintenance_takes_its_own_routes_and_parts_and_no_others()
     assert_eq!((status, &problem["code"]), (503, &json!("maintenance")));
     let dashboard = harness.mobile_get("/dashboard").await;
     assert_eq!(dashboard.status(), 200);
-    assert_eq!(part_status(&dashboard, "summary"), "o=failed;r=unavailable");
+    assert_eq!(part_status(&dashboard, "summary"), "o=failed;r=maintenance");
     assert_eq!(json_of(dashboard).await["summary"], Value::Null);
     assert_eq!(harness.calls(Service::Analytics), 0);
     assert_eq!(get_as(&harness, "/links/x7Kp2", &harness.token).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_an_answer_cannot_do_without_says_how_long_it_is_closed() {
+    let layer = "[services.analytics-service]\nmaintenance = { retry_after = \"10m\" }\n\
+                 [aggregates.dashboard.parts.summary]\nneed = \"required\"\n";
+    let harness = Harness::builder().layer("mobile-bff", layer).start().await;
+    let dashboard = harness.mobile_get("/dashboard").await;
+    assert_eq!(
+        (dashboard.status().as_u16(), field(&dashboard, "retry-after")),
+        (503, "600".to_owned())
+    );
+    assert_eq!(json_of(dashboard).await["code"], "part_maintenance");
+    assert_eq!(harness.calls(Service::Analytics), 0);
 }
 
 #[tokio::test]

@@ -72,6 +72,20 @@ async fn without_a_decision_nobody_passes() {
 }
 
 #[tokio::test]
+async fn a_service_that_decides_and_is_closed_is_not_asked_and_nobody_passes() {
+    let stub = Stub::start(r#"{"allow":true}"#).await;
+    let closed =
+        format!("{}maintenance = {{ retry_after = \"1m\" }}\n", stub.section("policy-service"));
+    let layer = "[services.link-service]\n\
+                 decide = { call = \"POST policy-service:/d\", deadline = \"5s\" }\n";
+    let builder = Harness::builder().platform_layer(&closed);
+    let harness = builder.layer("mobile-bff", layer).start().await;
+    let (status, problem) = get_as(&harness, "/links/x7Kp2", &harness.token).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("decision_unavailable")));
+    assert!(stub.asked().is_empty());
+}
+
+#[tokio::test]
 async fn a_public_route_is_decided_about_only_where_it_says_so_itself() {
     let stub = Stub::start(r#"{"allow":false}"#).await;
     let call = "decide = { call = \"POST policy-service:/d\", deadline = \"5s\" }";

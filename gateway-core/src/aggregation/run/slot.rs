@@ -40,6 +40,8 @@ pub(in crate::aggregation) struct Slot<'a> {
     pub(in crate::aggregation) items: Option<Items>,
     pub(in crate::aggregation) headers: Vec<(HeaderName, HeaderValue)>,
     pub(in crate::aggregation) cache: Option<CacheUse>,
+    /// When its service wants to be asked again, where that is why it failed.
+    pub(super) retry_after: Option<Duration>,
     /// Whether anything in it is older than it should be.
     is_stale: bool,
 }
@@ -60,6 +62,7 @@ impl<'a> Slot<'a> {
             items: None,
             headers: Vec::new(),
             cache: None,
+            retry_after: None,
             is_stale: false,
         }
     }
@@ -103,6 +106,7 @@ impl<'a> Slot<'a> {
             weight: self.part.weight,
             items: self.items.as_ref().map(Items::counts),
             cache: self.cache,
+            retry_after: self.retry_after,
         }
     }
 }

@@ -66,24 +66,30 @@ pub(super) async fn pass_through(
     let answer = outcome?;
 
     exchange.steps.take(Step::TransformResponse);
-    let mut response = {
+    let response = {
         let made = pin!(response(site, proxy, service, answer));
         within(made, time_left).await.unwrap_or_else(|| Err(DeadlineExceeded.into()))
     };
-    if let Some(name) = proxy.canary.as_ref().and_then(|canary| canary.header())
-        && let Ok(response) = &mut response
-    {
-        // What it says is part of what was asked.
-        response.headers_mut().append(header::VARY, HeaderValue::from(name.clone()));
-    }
-    let idle_timeout = proxy.stream_idle_timeout;
-    let response = response
-        .map(|response| events::enter(response, &worker.core.streams, exchange, idle_timeout));
+    let response = response.map(|response| entered(worker, proxy, exchange, response));
     if !matches!(&response, Ok(response) if events::streams(response)) {
         // Its body was waited for as well, and that too was the service's time.
         exchange.record.upstream = worker.core.clock.now().since(began);
     }
     response
+}
+
+/// The answer with what its route adds; a stream of events is entered among the open ones.
+pub(super) fn entered(
+    worker: &Worker,
+    proxy: &Proxy,
+    exchange: &mut Exchange,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    if let Some(name) = proxy.canary.as_ref().and_then(|canary| canary.header()) {
+        // What it says is part of what was asked.
+        response.headers_mut().append(header::VARY, HeaderValue::from(name.clone()));
+    }
+    events::enter(response, &worker.core.streams, exchange, proxy.stream_idle_timeout)
 }
 
 /// Where this request goes: to the route's service, or its canary.

@@ -15,6 +15,7 @@ mod frames;
 mod tunnel;
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -25,7 +26,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use http::{Request, response};
 
 use self::tunnel::Tunnel;
+use super::DeadlineExceeded;
 use super::pass_through::{self, events};
+use crate::alarm::within;
 use crate::body::{Body, ByteCount};
 use crate::error::{Refusal, Refused};
 use crate::exchange::{Exchange, Step};
@@ -82,7 +85,11 @@ pub(super) async fn upgrade(
             let reason = "a handshake was answered as if it were a request";
             return Err(CallFailed::Broken(reason.into()).into());
         }
-        return pass_through::response(site, proxy, service, answer).await;
+        // From here on it is a request that was answered.
+        let time_left = || exchange.deadline.since(worker.core.clock.now());
+        let made = pin!(pass_through::response(site, proxy, service, answer));
+        let response = within(made, time_left).await.ok_or(DeadlineExceeded)??;
+        return Ok(pass_through::entered(worker, proxy, exchange, response));
     };
     let (head, _) = answer.response.into_parts();
     let accept = head.headers.get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);

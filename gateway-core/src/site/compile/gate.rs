@@ -104,7 +104,8 @@ impl Gates {
         };
         let closed = levels.iter().rev().find_map(|level| Some((level, level.maintenance?)));
         let params = if decide.is_some() { params.into() } else { Box::default() };
-        let maintenance = closed.map(|(level, written)| Arc::new(maintenance(level, written)));
+        let maintenance =
+            closed.map(|(level, written)| Arc::new(maintenance(&level.path, written)));
         Some(Gate { maintenance, require: require?, decide, params, body_schema: None })
     }
 
@@ -132,9 +133,10 @@ fn requirements(report: &mut Report<'_>, levels: &[Level<'_>]) -> Option<Box<[Re
     compiled.into_iter().collect()
 }
 
-fn maintenance(level: &Level<'_>, written: &platform::Maintenance) -> Maintenance {
+/// The maintenance that stands at `path`.
+pub(super) fn maintenance(path: &[&str], written: &platform::Maintenance) -> Maintenance {
     Maintenance {
-        key: format!("{}.maintenance", level.path.join(".")).into(),
+        key: format!("{}.maintenance", path.join(".")).into(),
         retry_after: written.retry_after.get(),
         detail: written.detail.as_deref().map(Into::into),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared_config::platform;
 
-use super::{Report, resilience, targets};
+use super::{Report, gate, resilience, targets};
 use crate::assertion::AssertionKey;
 use crate::metric::Metrics;
 use crate::permit::Permits;
@@ -42,6 +42,8 @@ fn compile_one(
     let own = ["services", name];
     let retry = resilience::retry(report, service.retry.as_ref().map(|_| &own[..]), &retry);
     let concurrency = resilience::concurrency(report, name, service);
+    let maintenance = service.maintenance.as_ref();
+    let maintenance = maintenance.map(|written| gate::maintenance(&own, written));
     let name: Arc<str> = name.into();
     let targets = targets::compile(report, &name, (service, &settings), metrics);
     Some(Service {
@@ -53,7 +55,7 @@ fn compile_one(
             Some(key) => Some(key?),
             None => None,
         },
-        is_closed: service.maintenance.is_some(),
+        maintenance: maintenance.map(Arc::new),
         body_size_max,
         websockets: Permits::new(websockets_max),
         // A mesh's sidecar retries, and whoever does it twice multiplies attempts.

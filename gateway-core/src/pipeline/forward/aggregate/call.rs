@@ -97,8 +97,9 @@ impl SiteCaller {
 
     async fn make(&self, call: &PartCall) -> Result<PartAnswer, PartFailure> {
         let service = self.site.service(call.service).map_err(|_| Reason::Unavailable)?;
-        if service.is_closed {
-            return Err(Reason::Unavailable.into());
+        if let Some(maintenance) = &service.maintenance {
+            let retry_after = Some(maintenance.retry_after);
+            return Err(PartFailure { reason: Reason::Maintenance, retry_after });
         }
         let called = (&call.call.method, call.call.target.path());
         let trace = &self.said.context.trace;
@@ -176,14 +177,14 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn failure(failed: &CallFailed, is_spare: bool) -> PartFailure {
     match failed {
         CallFailed::Overloaded if is_spare => Reason::Brownout,
-        CallFailed::Overloaded => Reason::Unavailable,
+        CallFailed::Overloaded => Reason::Overloaded,
         CallFailed::Unreachable(_) => Reason::Refused,
         CallFailed::ConnectTimedOut(_)
         | CallFailed::ResponseTimedOut(_)
         | CallFailed::WriteTimedOut(_)
         | CallFailed::ReadTimedOut(_) => Reason::Timeout,
         CallFailed::TooLarge(_) => Reason::TooLarge,
-        CallFailed::Busy(_) => Reason::Unavailable,
+        CallFailed::Busy(_) => Reason::Busy,
         CallFailed::Unavailable(wait) => {
             return PartFailure { reason: Reason::Unavailable, retry_after: Some(*wait) };
         }

@@ -3,13 +3,14 @@
 //! The head waits for the first part: a request that cannot be answered at all is refused with a
 //! status of its own. After that, a failure is the last frame.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::{Stream as _, StreamExt as _};
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame};
 
 use super::call::{Again, SiteCaller};
@@ -19,10 +20,11 @@ use crate::aggregation::progress::{Event, Format, OwnedInputs, Progress};
 use crate::aggregation::run::Environment;
 use crate::aggregation::status::Report;
 use crate::body::{Body, BodyError};
-use crate::error::Refused;
+use crate::error::{Refusal, Refused};
 use crate::exchange::{Exchange, RequestId, Step};
 use crate::header::vary_on;
-use crate::pipeline::Worker;
+use crate::pipeline::respond::note_refusal;
+use crate::pipeline::{EndedBy, OpenStream, Worker};
 use crate::record::LateFacts;
 use crate::site::{Aggregate, Site};
 
@@ -62,6 +64,7 @@ impl Answering<'_> {
             again: self.again,
             progress: Some(progress),
             first: None,
+            open: self.worker.core.streams.enter(exchange),
             late: Arc::default(),
         };
         if let Some(Event::Failed(failed)) = first {
@@ -97,6 +100,8 @@ struct Answer {
     /// `None` once the last frame is out.
     progress: Option<Progress>,
     first: Option<Event>,
+    /// Its place among the open streams.
+    open: OpenStream,
     late: Arc<OnceLock<LateFacts>>,
 }
 
@@ -129,11 +134,41 @@ impl Answer {
 
     fn failed(&self, failed: AggregateFailed) -> Bytes {
         let facts = failed.report().map(|report| self.facts(report));
-        let refused = Refused::from(failed);
+        self.refused(&failed.into(), facts.unwrap_or_default())
+    }
+
+    /// The last frame of an answer that has begun, and ends in a refusal.
+    fn refused(&self, refused: &Refused, facts: LateFacts) -> Bytes {
+        note_refusal(&self.worker, &self.request_id, refused);
         let code = Some(refused.refusal().code());
-        let _ = self.late.set(LateFacts { code, ..facts.unwrap_or_default() });
+        let _ = self.late.set(LateFacts { code, ..facts });
         let problem = refused.problem(&self.request_id).to_string();
         self.format.frame("error", format!("{{\"error\":{problem}}}").as_bytes())
+    }
+
+    /// Whoever asked is not who they were any more: what is under way is given up, and no further
+    /// part is shown.
+    fn identity_ended(&mut self) -> Bytes {
+        self.progress = None;
+        let facts = LateFacts { attempts: self.again.times(), ..LateFacts::default() };
+        self.refused(&IdentityEnded.into(), facts)
+    }
+}
+
+/// Whoever asked has logged out, or lost the right to, since the answer began.
+#[derive(Debug, thiserror::Error)]
+#[error("whoever asked is not who they were any more")]
+struct IdentityEnded;
+
+impl Refusal for IdentityEnded {
+    fn status(&self) -> StatusCode {
+        StatusCode::UNAUTHORIZED
+    }
+    fn code(&self) -> &'static str {
+        EndedBy::Identity.code()
+    }
+    fn detail(&self) -> Cow<'static, str> {
+        "The session, token or key that this was asked with is not valid any more.".into()
     }
 }
 
@@ -146,6 +181,12 @@ impl HttpBody for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        // A drain does not end it: it is due soon, and the drain waits for it.
+        if this.progress.is_some()
+            && this.open.poll_ended(context) == Poll::Ready(EndedBy::Identity)
+        {
+            return Poll::Ready(Some(Ok(Frame::data(this.identity_ended()))));
+        }
         let first = this.first.take();
         let event = match (first, &mut this.progress) {
             (Some(event), _) => Some(event),
