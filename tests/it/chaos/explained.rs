@@ -23,7 +23,17 @@ const FAILURES: [(u16, &[&str]); 6] = [
             "all_parts_failed",
         ],
     ),
-    (503, &["upstream_failed", "upstream_unavailable", "upstream_busy", "part_unavailable"]),
+    (
+        503,
+        &[
+            "upstream_failed",
+            "upstream_unavailable",
+            "upstream_busy",
+            "part_unavailable",
+            "part_busy",
+            "all_parts_unavailable",
+        ],
+    ),
     (504, &["upstream_timeout", "deadline_exceeded", "part_timeout", "all_parts_timeout"]),
 ];
 
