@@ -58,6 +58,7 @@ pub use condition::FailureRules;
 pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;
 pub use health::HealthRules;
+pub(crate) use http1::AnswerFields;
 pub(crate) use own_fields::OwnFields;
 pub use read_ahead::read_ahead;
 pub use shared_fields::SharedFields;

@@ -43,6 +43,8 @@ pub struct PartCall {
     pub says_who: bool,
     /// Whether the answer can do without it under overload.
     pub is_spare: bool,
+    /// Whether anything but `Retry-After` is read of the answer's header fields.
+    pub reads_fields: bool,
     /// When it begins.
     pub began: Moment,
     /// What is left then of the part's time. It is kept by `run`; a service may be told.
@@ -56,7 +58,8 @@ pub struct PartCall {
 pub struct PartAnswer {
     /// The status, whatever it is.
     pub status: StatusCode,
-    /// The header fields.
+    /// The header fields; not all of them need be there where the call
+    /// [reads](PartCall::reads_fields) none.
     pub headers: HeaderMap,
     /// The `Retry-After` of a 429 or 503, where it is one in seconds.
     pub retry_after: Option<Duration>,

@@ -39,8 +39,7 @@ pub(super) fn judge(
     } else {
         part.recipe.value(body, plan.caps.part_size_max, user_id, shown)?
     };
-    let keeps_headers = !plan.response_headers.is_empty() || !plan.set_cookies.is_empty();
-    let kept = if keeps_headers { plan.kept_headers(&headers) } else { Vec::new() };
+    let kept = if plan.keeps_headers() { plan.kept_headers(&headers) } else { Vec::new() };
     let may_be_kept = part.cache.is_some_and(|rule| may_be_kept(&headers, rule.is_shared));
     Ok(Value { json, headers: kept, may_be_kept })
 }

@@ -175,6 +175,11 @@ impl Plan {
         }
     }
 
+    /// Whether any of a service's header fields are kept for the client.
+    pub(super) const fn keeps_headers(&self) -> bool {
+        !self.response_headers.is_empty() || !self.set_cookies.is_empty()
+    }
+
     /// What of a service's header fields is kept for the client.
     pub(super) fn kept_headers(&self, headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
         let mut kept = Vec::new();

@@ -39,7 +39,7 @@ use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
 use crate::upstream::retry::RetryPolicy;
-use crate::upstream::{self, Answer, CallFailed, OwnFields, Upgraded};
+use crate::upstream::{self, Answer, AnswerFields, CallFailed, OwnFields, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -145,6 +145,8 @@ pub(super) struct Calling<'a> {
     pub(super) due: Moment,
     /// Who goes first where there is not room for everybody.
     pub(super) priority: Priority,
+    /// What of the answer's fields is looked at.
+    pub(super) wants: AnswerFields,
 }
 
 /// Makes one request as often as it has to be sent.
@@ -170,7 +172,18 @@ impl<'a> Calling<'a> {
         span: &'a CallSpan,
     ) -> Self {
         let (due, priority) = (context.deadline, context.priority);
-        Self { worker, site, service, context, common: None, span, retry: None, due, priority }
+        Self {
+            worker,
+            site,
+            service,
+            context,
+            common: None,
+            span,
+            retry: None,
+            due,
+            priority,
+            wants: AnswerFields::All,
+        }
     }
 
     /// Sends a request, dressed with who asks and signed.

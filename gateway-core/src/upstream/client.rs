@@ -17,7 +17,7 @@ use crate::permit::Permit;
 use crate::upstream::by_address::ByAddress;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
-use crate::upstream::http1::{Failed, Outgoing};
+use crate::upstream::http1::{AnswerFields, Failed, Outgoing};
 use crate::upstream::own_fields::OwnFields;
 use crate::upstream::shared_fields::SharedFields;
 use crate::upstream::target::{Target, TargetSettings};
@@ -81,6 +81,8 @@ pub(crate) struct Beside<'a> {
     pub(crate) common: Option<&'a SharedFields>,
     /// What stands in place of what the request says.
     pub(crate) own: OwnFields,
+    /// What of the answer's fields is looked at. HTTP/2 keeps all.
+    pub(crate) wants: AnswerFields,
 }
 
 impl Beside<'_> {
@@ -229,10 +231,11 @@ impl<C: Connect> Client<C> {
         let home = self.home(target);
         let mut unused = home.take(due.map_or_else(Instant::now, |due| due.began));
         let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
-        let Beside { common, mut own } = beside;
+        let Beside { common, mut own, wants } = beside;
         own.set_first(header::HOST, target.host_header());
         let common = common.map(SharedFields::lines).unwrap_or_default();
-        let over = Over::of(unused, Outgoing::of(request, (common, &own), room));
+        let outgoing = Outgoing::of(request, (common, &own), room).wanting(wants);
+        let over = Over::of(unused, outgoing);
         Written { home, over, may_repeat, due }
     }
 

@@ -36,6 +36,7 @@ use crate::body::BodyError;
 
 use self::decode::Decoder;
 pub(super) use self::failed::Failed;
+pub(crate) use self::head::AnswerFields;
 use self::head::Head;
 pub(super) use self::request::{Outgoing, write_fields};
 
@@ -157,8 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(Ok(())) | Poll::Pending => None,
         };
         loop {
-            let (size_max, is_head) = (self.head_size_max, self.outgoing.is_head());
-            match head::read(&mut self.unread, &mut self.searched, size_max, is_head)? {
+            let (size_max, asked) = (self.head_size_max, self.outgoing.asked());
+            match head::read(&mut self.unread, &mut self.searched, size_max, asked)? {
                 Some(head) if self.switches(&head) => return Poll::Ready(Ok(self.answered(head))),
                 Some(head) if head.response.status().is_informational() => {
                     self.pass_over(&head)?;

@@ -105,6 +105,7 @@ impl<'a> Journey<'a> {
             service: part.service,
             call: job.call,
             is_spare: part.is_spare,
+            reads_fields: part.cache.is_some() || self.plan.keeps_headers(),
             says_who: !part.cache.is_some_and(|rule| rule.is_shared),
             began: started,
             time_left,

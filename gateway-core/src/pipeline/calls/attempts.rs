@@ -129,7 +129,8 @@ impl<'a> Calling<'a> {
         }
         let span = self.span.attempt(number, &target);
         let own = self.own_fields(&request, &span, time_left);
-        let beside = Beside { common: self.common.map(|common| &common.fields), own };
+        let common = self.common.map(|common| &common.fields);
+        let beside = Beside { common, own, wants: self.wants };
         let call = worker.client.call_as(&target, (request, beside), may_repeat, time_left);
         Ok((Attempt { target, place, span }, call))
     }

@@ -14,6 +14,25 @@ const FIELDS_MAX: usize = 128;
 /// How each answer begins; what does not is not waited for.
 const PREFIX: &[u8] = b"HTTP/1.";
 
+/// Which of an answer's fields somebody looks at. All are read, and what is wrong in them is found;
+/// only those that are wanted are kept, since that is most of what a head costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum AnswerFields {
+    /// Whatever there is.
+    #[default]
+    All,
+    /// `Retry-After`, and what frames the body.
+    Few,
+}
+
+/// What was asked, as far as it decides how the answer is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// Whether the answer has no body, whatever it says.
+    pub(super) is_head: bool,
+    pub(super) wants: AnswerFields,
+}
+
 /// An answer's head.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -29,7 +48,7 @@ pub(super) fn read(
     unread: &mut BytesMut,
     searched: &mut usize,
     size_max: usize,
-    is_head: bool,
+    asked: Asked,
 ) -> Result<Option<Head>, Failed> {
     let begins = unread.get(..PREFIX.len()).unwrap_or(unread);
     if !PREFIX.starts_with(begins) {
@@ -42,7 +61,7 @@ pub(super) fn read(
     let Some(length) = length else { return Ok(None) };
     // Copied: the buffer is used again, and the values share one allocation.
     let bytes = Bytes::copy_from_slice(unread.get(..length).unwrap_or_default());
-    let head = parse(&bytes, is_head)?;
+    let head = parse(&bytes, asked)?;
     unread.advance(length);
     Ok(Some(head))
 }
@@ -68,7 +87,7 @@ fn end(unread: &[u8], searched: &mut usize) -> Option<usize> {
     found.map(|length| from + length)
 }
 
-fn parse(bytes: &Bytes, is_head: bool) -> Result<Head, Failed> {
+fn parse(bytes: &Bytes, asked: Asked) -> Result<Head, Failed> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -86,11 +105,23 @@ fn parse(bytes: &Bytes, is_head: bool) -> Result<Head, Failed> {
         .ok_or(Failed::Malformed("its status"))?;
     let is_1_1 = parsed.version == Some(1);
     *response.version_mut() = if is_1_1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    let (headers, framing) = headers(bytes, parsed.headers)?;
+    let (headers, framing) = headers(bytes, parsed.headers, asked.wants)?;
     *response.headers_mut() = headers;
-    let decoder = if is_head { Decoder::Done } else { framing.decoder(response.status())? };
+    let decoder = if asked.is_head { Decoder::Done } else { framing.decoder(response.status())? };
     let is_persistent = is_1_1 && !decoder.ends_with_connection() && !framing.closes;
     Ok(Head { response, decoder, is_persistent })
+}
+
+/// Whether a field is among the few, by its length first: most names end there.
+fn is_one_of_few(name: &str) -> bool {
+    let few: &[&HeaderName] = match name.len() {
+        10 => &[&header::CONNECTION],
+        11 => &[&header::RETRY_AFTER],
+        14 => &[&header::CONTENT_LENGTH],
+        17 => &[&header::TRANSFER_ENCODING],
+        _ => &[],
+    };
+    few.iter().any(|known| name.eq_ignore_ascii_case(known.as_str()))
 }
 
 /// What a head says of its body's end, and of the connection's.
@@ -103,10 +134,18 @@ struct Framing {
     closes: bool,
 }
 
-fn headers(bytes: &Bytes, fields: &[httparse::Header<'_>]) -> Result<(HeaderMap, Framing), Failed> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
+fn headers(
+    bytes: &Bytes,
+    fields: &[httparse::Header<'_>],
+    wants: AnswerFields,
+) -> Result<(HeaderMap, Framing), Failed> {
+    let capacity = if wants == AnswerFields::All { fields.len() } else { 4 };
+    let mut headers = HeaderMap::with_capacity(capacity);
     let mut framing = Framing::default();
     for field in fields {
+        if wants == AnswerFields::Few && !is_one_of_few(field.name) {
+            continue;
+        }
         let name = HeaderName::from_bytes(field.name.as_bytes());
         let name = name.map_err(|_| Failed::Malformed("a header field's name"))?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));

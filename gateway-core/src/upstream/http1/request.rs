@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body::Body as _;
 
+use super::head::{AnswerFields, Asked};
 use crate::body::{Body, BodyError};
 use crate::json_object::{Digits, decimal};
 use crate::upstream::own_fields::OwnFields;
@@ -35,8 +36,8 @@ pub(in crate::upstream) struct Outgoing {
     upload: Option<Upload>,
     /// Whether part of its body was given up.
     is_cut_off: bool,
-    /// Whether its answer has no body, whatever it says.
-    is_head: bool,
+    /// How its answer is read.
+    asked: Asked,
     /// Whether it asks for another protocol.
     may_switch: bool,
 }
@@ -75,9 +76,15 @@ impl Outgoing {
         room.clear();
         let (parts, body) = request.into_parts();
         let upload = write(&parts, (common, own), body, &mut room);
-        let is_head = parts.method == Method::HEAD;
+        let asked = Asked { is_head: parts.method == Method::HEAD, ..Asked::default() };
         let is_whole = upload.is_none();
-        Self { bytes: room, is_whole, upload, is_head, ..Self::default() }
+        Self { bytes: room, is_whole, upload, asked, ..Self::default() }
+    }
+
+    /// The same for whoever looks at these fields of the answer only.
+    pub(in crate::upstream) const fn wanting(mut self, wants: AnswerFields) -> Self {
+        self.asked.wants = wants;
+        self
     }
 
     /// The same for a request that asks for another protocol.
@@ -96,8 +103,8 @@ impl Outgoing {
         self.is_whole.then_some(self)
     }
 
-    pub(super) const fn is_head(&self) -> bool {
-        self.is_head
+    pub(super) const fn asked(&self) -> Asked {
+        self.asked
     }
 
     pub(super) const fn may_switch(&self) -> bool {

@@ -264,7 +264,7 @@ async fn a_call_s_own_fields_stand_in_place_of_its_request_s() {
         let mut own = OwnFields::default();
         own.set(HeaderName::from_static("x-own"), value("own"));
         own.leave_out(HeaderName::from_static("x-left-out"));
-        let beside = Beside { common: Some(&common), own };
+        let beside = Beside { common: Some(&common), own, ..Beside::default() };
         let answer = real.client.call_as(&real.target, (asked, beside), true, LONG).await;
         let sent = text(answer.expect("an answer")).await;
         assert_eq!(sent, "x-common: common, x-kept: client, x-own: own", "{link:?} {protocol:?}");

@@ -21,7 +21,7 @@ use crate::pipeline::call_span::{self, CallSpan};
 use crate::pipeline::calls::{self, CallContext, Calling, Common};
 use crate::priority::Priority;
 use crate::site::{Service, Site};
-use crate::upstream::{self, CallFailed};
+use crate::upstream::{self, AnswerFields, CallFailed};
 
 /// Calls services on one request's behalf.
 #[derive(Debug, Clone)]
@@ -146,6 +146,7 @@ impl SiteCaller {
             retry: service.retry.as_ref(),
             due: part.began.after(part.time_left),
             priority: if part.is_spare { Priority::Spare } else { context.priority },
+            wants: if part.reads_fields { AnswerFields::All } else { AnswerFields::Few },
             ..Calling::of((&self.worker, &self.site), service, context, span)
         }
     }
