@@ -393,7 +393,7 @@ impl Running {
     }
 
     /// Waits for SIGTERM, Ctrl-C, `POST /drain`, or the end of the parent where that was asked for,
-    /// then stops. A signal that comes after that hurries it. SIGHUP reloads.
+    /// then stops. The second signal hurries it. SIGHUP reloads.
     ///
     /// # Errors
     ///
@@ -406,7 +406,7 @@ impl Running {
             told.first().await;
             told
         });
-        self.stop_unless(async move { told.signalled().await })
+        self.stop_unless(async move { told.hurried().await })
     }
 
     /// Stops in order: not ready, drain, close the access log, export the last spans in what is left
@@ -430,7 +430,7 @@ impl Running {
         let mut hurries = hurry.subscribe();
         self.background.spawn(async move {
             hurried.await;
-            tracing::warn!("told again to stop: requests in flight are cut");
+            tracing::warn!("signalled again to stop: requests in flight are cut");
             hurry.send_replace(true);
         });
         // Balancers that ask now and then must hear of it before connections are refused.
