@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use shared_config::platform::Platform;
-use shared_config::{Diagnostics, Loaded, Watched};
+use shared_config::{Diagnostics, Loaded};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -187,7 +187,7 @@ pub fn start(
     let force = InForce { loaded: Arc::new(loaded.clone()), issuers: compiled.issuers };
     let reloader = Reloader::new(gateway, &core, foundation, force);
     background.block_on(async { reloader.watch_targets() });
-    watch_files(&background, &reloader, gateway, loaded);
+    watch_files(&background, &reloader, platform);
     let page = Admin { core: Arc::clone(&core), reloader: Arc::clone(&reloader), stop };
     background.spawn(admin::serve(page, listener, is_over));
     background.spawn(Streams::watch(Arc::downgrade(&core)));
@@ -215,18 +215,12 @@ pub fn start(
     })
 }
 
-/// Has the files looked at, where there are any and somebody wants it.
-fn watch_files(
-    background: &Runtime,
-    reloader: &Arc<Reloader>,
-    gateway: &dyn Gateway,
-    loaded: &Loaded,
-) {
-    let reload = &loaded.platform.reload;
-    let interval = reload.watch_interval.get();
-    let watched = Watched::new(loaded.sources(), &gateway.sections());
-    if watched.has_files() && reload.watch {
-        background.spawn(reload::watch::on_change(Arc::clone(reloader), watched, interval));
+/// Has the files looked at, where somebody wants it.
+fn watch_files(background: &Runtime, reloader: &Arc<Reloader>, platform: &Platform) {
+    let settings = &platform.reload;
+    if settings.watch {
+        let interval = settings.watch_interval.get();
+        background.spawn(reload::watch::on_change(Arc::clone(reloader), interval));
     }
 }
 

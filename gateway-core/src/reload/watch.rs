@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared_config::Watched;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
@@ -22,33 +21,54 @@ pub async fn on_hangup(reloader: Arc<Reloader>) {
 }
 
 /// Looks at the files every `interval`, and reloads when they say something else, for ever.
-///
-/// Two looks in a row must see the same: whoever saves several files, or one slowly, is not
-/// overtaken. What was refused is tried again only when the files have changed again.
-pub async fn on_change(reloader: Arc<Reloader>, watched: Watched, interval: Duration) {
-    let Some((mut watched, mut tried)) = look(watched).await else { return };
-    let mut seen = tried;
-    // What was saved between the start's reading and the first look.
-    if reloader.is_behind().await {
-        let _ = reloader.reload(Trigger::Files).await;
-    }
+pub async fn on_change(reloader: Arc<Reloader>, interval: Duration) {
+    let Some(mut watcher) = Watcher::begin(reloader).await else { return };
     loop {
         sleep(interval).await;
-        let Some((again, now)) = look(watched).await else { return };
-        watched = again;
-        if now == seen && now != tried {
-            tried = now;
+        if watcher.look().await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Who has looked at the files.
+///
+/// Two looks in a row must see the same: whoever saves several files, or one slowly, is not
+/// overtaken. What they see is compared with what was last read by anybody, so that what an operator
+/// has put in force is not read again, and is not left in force when the files are put back. What was
+/// refused is tried again only when the files have changed again.
+pub(super) struct Watcher {
+    reloader: Arc<Reloader>,
+    seen: u64,
+}
+
+impl Watcher {
+    /// The first look. `None` without files, or when the runtime is going down.
+    pub(super) async fn begin(reloader: Arc<Reloader>) -> Option<Self> {
+        if !reloader.files.exist() {
+            return None;
+        }
+        let seen = look(&reloader).await?;
+        reloader.files.begin(seen);
+        // What was saved between the start's reading and the first look.
+        if reloader.is_behind().await {
             let _ = reloader.reload(Trigger::Files).await;
         }
-        seen = now;
+        Some(Self { reloader, seen })
+    }
+
+    /// One more look, and a reload where it is due. `None` when the runtime is going down.
+    pub(super) async fn look(&mut self) -> Option<()> {
+        let now = look(&self.reloader).await?;
+        if now == std::mem::replace(&mut self.seen, now) {
+            self.reloader.follow(now).await;
+        }
+        Some(())
     }
 }
 
 /// Reads files, which blocks. `None` when the runtime is going down.
-async fn look(mut watched: Watched) -> Option<(Watched, u64)> {
-    let looking = tokio::task::spawn_blocking(move || {
-        let seen = watched.look();
-        (watched, seen)
-    });
-    looking.await.ok()
+async fn look(reloader: &Arc<Reloader>) -> Option<u64> {
+    let reloader = Arc::clone(reloader);
+    tokio::task::spawn_blocking(move || reloader.files.look()).await.ok()
 }
