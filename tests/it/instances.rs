@@ -127,6 +127,27 @@ async fn sighup_reloads() {
 }
 
 #[tokio::test]
+async fn sighup_opens_the_access_log_that_was_moved_away() {
+    let harness = Harness::start().await;
+    let [path, moved] =
+        ["access.log", "access.log.1"].map(|name| harness.configuration().join(name));
+    let log = [("GATEWAY__LOG__ACCESS", path.to_str().expect("UTF-8"))];
+    let instance = Instance::start(&harness, "one", &log).await;
+    let written = async |path: &Path| {
+        let answer = harness.client.get(instance.url()).bearer_auth(&harness.token).send().await;
+        assert_eq!(answer.expect("an answer").status(), 200);
+        let line = async || std::fs::read_to_string(path).ok()?.contains("x7Kp2").then_some(());
+        until(&format!("a line in {}", path.display()), line).await;
+    };
+    written(&path).await;
+    std::fs::rename(&path, &moved).expect("moved");
+    instance.signal("HUP");
+    until("it is there again", async || path.exists().then_some(())).await;
+    written(&path).await;
+    assert_eq!(std::fs::read_to_string(&moved).expect("a file").lines().count(), 1);
+}
+
+#[tokio::test]
 async fn sigterm_turns_readiness_off_before_the_door_closes_and_finishes_what_is_in_flight() {
     let harness = Harness::start().await;
     let delay = [("GATEWAY__SERVER__DRAIN_DELAY", "1s")];

@@ -387,13 +387,15 @@ impl Running {
     }
 
     /// Waits for SIGTERM, Ctrl-C, `POST /drain`, or the end of the parent where that was asked for,
-    /// then stops. The second signal hurries it. SIGHUP reloads.
+    /// then stops. The second signal hurries it. SIGHUP reloads, and has the
+    /// access log's file opened again.
     ///
     /// # Errors
     ///
     /// [`ServerFailed`] when a core had ended by a panic.
     pub fn until_signalled(self) -> Result<(), ServerFailed> {
-        self.background.spawn(reload::watch::on_hangup(Arc::clone(&self.reloader)));
+        let (reloader, access_log) = (Arc::clone(&self.reloader), self.access_log.reopener());
+        self.background.spawn(reload::watch::on_hangup(reloader, access_log));
         let (parent, stops) = (self.lines.parent, self.lines.stops.clone());
         let mut told = self.background.block_on(async {
             let mut told = Told::listen(parent, stops);

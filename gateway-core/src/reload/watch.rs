@@ -7,14 +7,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::{Reloader, Trigger};
+use crate::observability::access_log::Reopener;
 
-/// Reloads with every SIGHUP, for ever.
-pub async fn on_hangup(reloader: Arc<Reloader>) {
+/// Has the access log's file opened again and reloads with every SIGHUP, for ever.
+pub async fn on_hangup(reloader: Arc<Reloader>, access_log: Reopener) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
         Err(error) => return tracing::warn!(%error, "SIGHUP cannot be listened for"),
     };
     while hangups.recv().await.is_some() {
+        // First: a reload may take its time, and lines go to a file that somebody wants to have.
+        access_log.reopen();
         // Its outcome is noted where every outcome is.
         let _ = reloader.reload(Trigger::Signal).await;
     }
