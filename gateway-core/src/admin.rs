@@ -121,7 +121,11 @@ fn configured(reloader: &Reloader, shows_text: bool) -> Value {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let page = admin.core.metrics.page(|| targets::set_gauges(&admin.core));
+    let core = &admin.core;
+    let page = core.metrics.page(|| {
+        targets::set_gauges(core);
+        core.metrics.clock_ahead.set(core.clock.ahead().as_secs_f64());
+    });
     ([(header::CONTENT_TYPE, kind)], page).into_response()
 }
 

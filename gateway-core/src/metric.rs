@@ -83,6 +83,8 @@ pub struct Metrics {
     pub concurrency_limit: Family<ServiceName, Gauge>,
     /// `gateway_event_loop_lag_seconds`
     pub lag: Family<CoreNumber, Gauge<f64, AtomicU64>>,
+    /// `gateway_wall_clock_ahead_seconds`: of the system's. Set when the page is read.
+    pub clock_ahead: Gauge<f64, AtomicU64>,
     /// `gateway_rate_limit_decisions_total`
     pub limits: Named<LimitOutcome, Counter>,
     /// `gateway_decisions_total`: what services that decide have said.
@@ -142,6 +144,7 @@ impl Metrics {
             shed: Family::default(),
             concurrency_limit: Family::default(),
             lag: Family::default(),
+            clock_ahead: Gauge::default(),
             limits: Named::default(),
             decisions: Family::default(),
             dropped_lines: Counter::default(),
@@ -218,6 +221,9 @@ impl Metrics {
         registry.register("gateway_tasks", help, self.tasks.family());
         self.register_handshakes();
         self.register_resilience();
+        let help = "How far wall time is ahead of the system's clock, which was set back";
+        let (name, ahead) = ("gateway_wall_clock_ahead", self.clock_ahead.clone());
+        self.registry.register_with_unit(name, help, Unit::Seconds, ahead);
     }
 
     fn register_resilience(&mut self) {

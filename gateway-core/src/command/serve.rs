@@ -30,6 +30,7 @@ use crate::metric::{CoreNumber, Metrics, SpanOutcome};
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
 use crate::observability::otlp::{Exporter, ExporterUnusable};
+use crate::observability::wall_clock;
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Streams, Worker};
 use crate::readiness::Readiness;
 use crate::reload::{self, InForce, Reloader};
@@ -190,7 +191,7 @@ pub fn start(
     watch_files(&background, &reloader, platform);
     let page = Admin { core: Arc::clone(&core), reloader: Arc::clone(&reloader), stop };
     background.spawn(admin::serve(page, listener, is_over));
-    background.spawn(Streams::watch(Arc::downgrade(&core)));
+    look_after(&background, &core);
     let address = server.local_addr();
     let lag_max = platform.server.lag_max.map(|lag_max| lag_max.get());
     let server = serve(server, &core, (&access_log, lag_max), &drains)?;
@@ -213,6 +214,12 @@ pub fn start(
         reloader,
         background,
     })
+}
+
+/// What goes on beside the requests for as long as the process runs.
+fn look_after(background: &Runtime, core: &Arc<Core>) {
+    background.spawn(Streams::watch(Arc::downgrade(core)));
+    background.spawn(wall_clock::watch(core.clock.clone()));
 }
 
 /// Has the files looked at, where somebody wants it.
