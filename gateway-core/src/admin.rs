@@ -121,8 +121,12 @@ fn configured(reloader: &Reloader, shows_text: bool) -> Value {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    targets::set_gauges(&admin.core);
-    ([(header::CONTENT_TYPE, kind)], admin.core.metrics.render()).into_response()
+    let core = &admin.core;
+    let page = core.metrics.page(|| {
+        targets::set_gauges(core);
+        core.metrics.clock_ahead.set(core.clock.ahead().as_secs_f64());
+    });
+    ([(header::CONTENT_TYPE, kind)], page).into_response()
 }
 
 async fn configuration(State(admin): State<Admin>) -> Response {

@@ -2,7 +2,8 @@
 //!
 //! [`Moment`] is monotonic and measures lengths; [`Timestamp`] is wall time and is written down.
 //! Wall time is max(previous, system): a clock that steps back refunds no limit and revives no
-//! expired credential.
+//! expired credential. What that means after a wrong step, and after a suspend, for which the
+//! monotonic time stands still, is said in docs/operations.md.
 //!
 //! Not here: timers (tokio's own), which tests pause.
 
@@ -196,6 +197,20 @@ impl Clock {
             Source::Manual { wall, ratchet, .. } => (wall.load(Ordering::SeqCst), ratchet),
         };
         Timestamp(ratchet.fetch_max(read, Ordering::Relaxed).max(read))
+    }
+
+    /// How far the wall time is ahead of the system's: for as long as that was set back and has not
+    /// caught up. Looking moves nothing.
+    #[must_use]
+    pub fn ahead(&self) -> Duration {
+        // The latest first: another thread's newer one is then no distance.
+        let (latest, system) = match &*self.0 {
+            Source::System { ratchet, .. } => (ratchet.load(Ordering::SeqCst), system_wall()),
+            Source::Manual { wall, ratchet, .. } => {
+                (ratchet.load(Ordering::SeqCst), wall.load(Ordering::SeqCst))
+            }
+        };
+        Duration::from_micros(latest.saturating_sub(system))
     }
 
     /// Moves a manual clock forward. The machine's clock takes no orders: there it does nothing.

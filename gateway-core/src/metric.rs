@@ -14,6 +14,7 @@ mod tasks;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -52,6 +53,7 @@ pub struct Names<'a> {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    pages: Mutex<()>,
     /// `http_server_request_duration_seconds`
     pub requests: Named<RouteStatus, Histogram>,
     /// `http_server_active_requests`
@@ -81,6 +83,8 @@ pub struct Metrics {
     pub concurrency_limit: Family<ServiceName, Gauge>,
     /// `gateway_event_loop_lag_seconds`
     pub lag: Family<CoreNumber, Gauge<f64, AtomicU64>>,
+    /// `gateway_wall_clock_ahead_seconds`: of the system's. Set when the page is read.
+    pub clock_ahead: Gauge<f64, AtomicU64>,
     /// `gateway_rate_limit_decisions_total`
     pub limits: Named<LimitOutcome, Counter>,
     /// `gateway_decisions_total`: what services that decide have said.
@@ -125,6 +129,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
+            pages: Mutex::default(),
             requests: Named::of(seconds),
             active_requests: Gauge::default(),
             overhead: seconds(),
@@ -139,6 +144,7 @@ impl Metrics {
             shed: Family::default(),
             concurrency_limit: Family::default(),
             lag: Family::default(),
+            clock_ahead: Gauge::default(),
             limits: Named::default(),
             decisions: Family::default(),
             dropped_lines: Counter::default(),
@@ -215,6 +221,9 @@ impl Metrics {
         registry.register("gateway_tasks", help, self.tasks.family());
         self.register_handshakes();
         self.register_resilience();
+        let help = "How far wall time is ahead of the system's clock, which was set back";
+        let (name, ahead) = ("gateway_wall_clock_ahead", self.clock_ahead.clone());
+        self.registry.register_with_unit(name, help, Unit::Seconds, ahead);
     }
 
     fn register_resilience(&mut self) {
@@ -270,9 +279,17 @@ impl Metrics {
         self.part_cache.retain(|labels| names.aggregates.contains(&*labels.aggregate.0));
     }
 
-    /// The page that Prometheus reads, in the OpenMetrics text format.
+    /// The page that Prometheus reads, after `set` has set the gauges that are set when it is read.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn page(&self, set: impl FnOnce()) -> String {
+        // One at a time: what one page has cleared, to set it anew, would be missing in another.
+        let _turn = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        set();
+        self.render()
+    }
+
+    /// The page, in the OpenMetrics text format.
+    pub(crate) fn render(&self) -> String {
         self.tasks.set();
         let mut page = String::new();
         match prometheus_client::encoding::text::encode(&mut page, &self.registry) {
@@ -306,6 +323,24 @@ mod tests {
         ] {
             assert!(page.contains(expected), "{expected} is missing in\n{page}");
         }
+    }
+
+    #[test]
+    fn no_page_lacks_what_another_one_is_setting() {
+        let metrics = Metrics::new();
+        let service = || ServiceName { service: "link-service".into() };
+        let set = || {
+            metrics.concurrency_limit.clear();
+            // As long as a page takes, so that others would meet it.
+            (0..100).for_each(|_| std::thread::yield_now());
+            metrics.concurrency_limit.get_or_create(&service()).set(7);
+        };
+        let line = "\ngateway_concurrency_limit{service=\"link-service\"} 7\n";
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50).for_each(|_| assert!(metrics.page(set).contains(line))));
+            }
+        });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`Reloader::reload`] is one reload from the files to its report, `restart`
 //! says which keys a running process cannot change, `carry_over` what of the old site goes on in
-//! the new one, [`watch`] who asks for a reload by themselves.
+//! the new one, [`watch`] who asks for a reload by themselves, `files` what they have seen.
 //!
 //! Invariants
 //! - Everything that can be wrong is found before anything is changed; a configuration is put in
@@ -16,6 +16,7 @@
 //! reload alike.
 
 mod carry_over;
+mod files;
 mod refused;
 mod restart;
 #[cfg(test)]
@@ -26,11 +27,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use shared_config::{Changes, Loaded, Secret};
+use shared_config::{Changes, Loaded, Secret, Watched};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
+use self::files::Files;
 pub use self::refused::ReloadRefused;
 use crate::clock::Timestamp;
 use crate::command::Gateway;
@@ -79,7 +81,7 @@ pub struct Shown {
     pub text: String,
     /// What callers of the admin listener must show.
     pub token: Option<Secret>,
-    /// When it was put in force.
+    /// When it was put in force. Reading it again changes nothing.
     pub since: Timestamp,
 }
 
@@ -90,6 +92,7 @@ pub struct Reloader {
     core: Arc<Core>,
     foundation: Foundation,
     in_force: Mutex<InForce>,
+    files: Files,
     probes: Arc<Client>,
     places: Semaphore,
     shown: ArcSwap<Shown>,
@@ -128,6 +131,7 @@ impl Reloader {
             core: Arc::clone(core),
             foundation,
             shown: ArcSwap::from_pointee(shown(&in_force.loaded, since)),
+            files: Files::new(Watched::new(in_force.loaded.sources(), &gateway.sections())),
             in_force: Mutex::new(in_force),
             // Connections of its own; the cores have theirs.
             probes: Arc::new(Client::new(Network)),
@@ -175,6 +179,20 @@ impl Reloader {
         reload.await.unwrap_or(Err(ReloadRefused::Panicked))
     }
 
+    /// Reloads, unless the files were read when they said what they say by this look. Call it as
+    /// [`Reloader::reload`].
+    async fn follow(self: &Arc<Self>, seen: u64) {
+        if self.files.were_tried(seen) {
+            return;
+        }
+        // Whoever is reading them may be reading just this.
+        drop(self.in_force.lock().await);
+        if !self.files.were_tried(seen) {
+            // Its outcome is noted where every outcome is.
+            let _ = self.reload(Trigger::Files).await;
+        }
+    }
+
     /// Whether the files say something else than what is in force. It blocks nobody.
     pub(crate) async fn is_behind(&self) -> bool {
         let (gateway, in_force) = (self.gateway.0, self.in_force.lock().await.clone());
@@ -185,7 +203,7 @@ impl Reloader {
         looking.await.unwrap_or(false)
     }
 
-    async fn attempt(&self, in_force: &mut InForce) -> Outcome {
+    async fn attempt(self: &Arc<Self>, in_force: &mut InForce) -> Outcome {
         let candidate = self.candidate(in_force.clone()).await?;
         let key_sources = self.key_sources(&candidate.prepared.compiled.issuers).await?;
         let Candidate { loaded, changes, mut prepared } = candidate;
@@ -203,13 +221,15 @@ impl Reloader {
     }
 
     /// Reads, checks and compiles, beside everything that must not wait for it.
-    async fn candidate(&self, in_force: InForce) -> Result<Candidate, ReloadRefused> {
-        let (gateway, foundation) = (self.gateway.0, self.foundation.clone());
+    async fn candidate(self: &Arc<Self>, in_force: InForce) -> Result<Candidate, ReloadRefused> {
+        let this = Arc::clone(self);
         let candidate = tokio::task::spawn_blocking(move || {
+            let (gateway, foundation) = (this.gateway.0, &this.foundation);
+            this.files.try_now();
             let loaded = shared_config::load(in_force.loaded.sources(), &gateway.sections())?;
             let changes = in_force.loaded.changes_to(&loaded);
             // Compiled first, so that all that is wrong is said at once.
-            let prepared = prepare::prepare(gateway, &loaded, &foundation, &in_force.issuers)?;
+            let prepared = prepare::prepare(gateway, &loaded, foundation, &in_force.issuers)?;
             restart::none_needed(&changes, &loaded, &gateway.sections())?;
             Ok(Candidate { loaded: Arc::new(loaded), changes, prepared })
         });
@@ -259,7 +279,9 @@ impl Reloader {
         }
         core.site.store(Arc::new(site));
         self.watch_targets();
-        self.shown.store(Arc::new(shown(loaded, core.clock.wall())));
+        if !changes.is_empty() {
+            self.shown.store(Arc::new(shown(loaded, core.clock.wall())));
+        }
         if changes.touch(&["log", "level"]) {
             diagnostics::refilter(prepared.log_level);
         }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tests::harness::{Harness, Load, json_of, program};
 use tests::platform::Service;
 use tests::verify::packages;
+use tokio::task::JoinHandle;
 
 use crate::split::WIDE;
 
@@ -126,6 +127,27 @@ async fn sighup_reloads() {
 }
 
 #[tokio::test]
+async fn sighup_opens_the_access_log_that_was_moved_away() {
+    let harness = Harness::start().await;
+    let [path, moved] =
+        ["access.log", "access.log.1"].map(|name| harness.configuration().join(name));
+    let log = [("GATEWAY__LOG__ACCESS", path.to_str().expect("UTF-8"))];
+    let instance = Instance::start(&harness, "one", &log).await;
+    let written = async |path: &Path| {
+        let answer = harness.client.get(instance.url()).bearer_auth(&harness.token).send().await;
+        assert_eq!(answer.expect("an answer").status(), 200);
+        let line = async || std::fs::read_to_string(path).ok()?.contains("x7Kp2").then_some(());
+        until(&format!("a line in {}", path.display()), line).await;
+    };
+    written(&path).await;
+    std::fs::rename(&path, &moved).expect("moved");
+    instance.signal("HUP");
+    until("it is there again", async || path.exists().then_some(())).await;
+    written(&path).await;
+    assert_eq!(std::fs::read_to_string(&moved).expect("a file").lines().count(), 1);
+}
+
+#[tokio::test]
 async fn sigterm_turns_readiness_off_before_the_door_closes_and_finishes_what_is_in_flight() {
     let harness = Harness::start().await;
     let delay = [("GATEWAY__SERVER__DRAIN_DELAY", "1s")];
@@ -154,25 +176,66 @@ async fn sigterm_turns_readiness_off_before_the_door_closes_and_finishes_what_is
     assert_eq!(instance.ended().await.code(), Some(0), "{}", instance.log());
 }
 
+/// What a supervisor does whose hook has the process drain before it is sent its signal.
 #[tokio::test]
-async fn a_second_signal_hurries_and_post_drain_is_the_first() {
+async fn a_signal_after_post_drain_cuts_nothing() {
+    let harness = Harness::start().await;
+    let mut instance = Instance::start(&harness, "one", &[]).await;
+    let slow = held(&harness, &instance).await;
+    assert_eq!(drain(&harness, &instance).await, 202);
+    instance.signal("TERM");
+    instance.said("one more signal cuts").await;
+    harness.release(Service::Link);
+    assert_eq!(slow.await.expect("no panic").expect("an answer").status(), 200);
+    assert_eq!(instance.ended().await.code(), Some(0), "{}", instance.log());
+}
+
+#[tokio::test]
+async fn two_signals_hurry_whoever_began_the_drain() {
     let harness = Harness::start().await;
     let delay = [("GATEWAY__SERVER__DRAIN_DELAY", "1h")];
-    let mut instance = Instance::start(&harness, "one", &delay).await;
+    for (name, is_drained) in [("drained", true), ("signalled", false)] {
+        let mut instance = Instance::start(&harness, name, &delay).await;
+        let slow = held(&harness, &instance).await;
+        if is_drained {
+            assert_eq!(drain(&harness, &instance).await, 202);
+            let status = instance.readyz(&harness).await.map(|(status, _)| status);
+            assert_eq!(status, Some(503));
+            assert_eq!(drain(&harness, &instance).await, 202, "and once more changes nothing");
+            instance.signal("TERM");
+            instance.said("one more signal cuts").await;
+        } else {
+            instance.signal("TERM");
+            let draining = async || (instance.readyz(&harness).await?.0 == 503).then_some(());
+            until("it is not ready", draining).await;
+        }
+        assert!(instance.child.try_wait().expect("a child").is_none(), "it waits");
+        instance.signal("INT");
+        assert_eq!(instance.ended().await.code(), Some(0), "{}", instance.log());
+        assert!(slow.await.expect("no panic").is_err(), "it was cut");
+        let lines = harness.configuration().join(format!("{name}.lines"));
+        let lines = std::fs::read_to_string(lines).expect("lines");
+        assert!(lines.contains("client_disconnected"), "what was cut is written down: {lines}");
+    }
+}
+
+/// A request in flight, which the service holds.
+async fn held(
+    harness: &Harness,
+    instance: &Instance,
+) -> JoinHandle<reqwest::Result<reqwest::Response>> {
     harness.fault(Service::Link, r#"{"next":1,"hold":true}"#);
+    let before = harness.calls(Service::Link);
     let slow = harness.client.get(instance.url()).bearer_auth(&harness.token).send();
     let slow = tokio::spawn(slow);
-    harness.until_called(Service::Link, 0).await;
-    let drain = || harness.client.post(format!("{}/drain", instance.admin)).send();
-    assert_eq!(drain().await.expect("an answer").status(), 202);
-    assert_eq!(instance.readyz(&harness).await.map(|(status, _)| status), Some(503));
-    assert_eq!(drain().await.expect("an answer").status(), 202, "and once more changes nothing");
-    assert!(instance.child.try_wait().expect("a child").is_none(), "it waits for its balancer");
-    instance.signal("INT");
-    assert_eq!(instance.ended().await.code(), Some(0), "{}", instance.log());
-    assert!(slow.await.expect("no panic").is_err(), "it was cut");
-    let lines = std::fs::read_to_string(harness.configuration().join("one.lines")).expect("lines");
-    assert!(lines.contains("client_disconnected"), "what was cut is written down: {lines}");
+    harness.until_called(Service::Link, before).await;
+    slow
+}
+
+/// `POST /drain`: its status.
+async fn drain(harness: &Harness, instance: &Instance) -> u16 {
+    let answer = harness.client.post(format!("{}/drain", instance.admin)).send().await;
+    answer.expect("an answer").status().as_u16()
 }
 
 #[tokio::test]

@@ -57,7 +57,8 @@ async fn a_consumers_limit_counts_from_when_it_is_asked_however_long_a_request_h
     let policy = Origin::start().await;
     let section = format!("[services.policy-service]\nurl = \"{}\"\n", policy.url());
     let layer = "[limits.links-read]\nrate = \"1/s\"\n[services.link-service]\n\
-                 decide = { call = \"POST policy-service:/decide\", deadline = \"5s\" }\n";
+                 decide = { call = \"POST policy-service:/decide\", deadline = \"5s\" }\n\
+                 [views.dashboard]\nundecided = \"a test\"\n";
     let builder = Harness::builder().platform_layer(&section).layer("mobile-bff", layer);
     let harness = builder.manual_clock().start().await;
     // Both arrive at one instant, and the second waits a second for its decision.

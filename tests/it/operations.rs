@@ -78,6 +78,21 @@ async fn metrics_name_the_route_the_refusal_and_the_service() {
 }
 
 #[tokio::test]
+async fn how_far_the_clock_is_ahead_of_a_system_that_was_set_back_is_a_metric() {
+    let harness = Harness::builder().manual_clock().start().await;
+    let ahead = |seconds| [format!("gateway_wall_clock_ahead_seconds {seconds}.0")];
+    harness.mobile.metrics_with(&ahead(0)).await;
+    // A wrong step, which is put right.
+    harness.advance(Duration::from_secs(600));
+    harness.set_back(Duration::from_secs(600));
+    harness.mobile.metrics_with(&ahead(600)).await;
+    harness.advance(Duration::from_secs(590));
+    harness.mobile.metrics_with(&ahead(10)).await;
+    harness.advance(Duration::from_secs(10));
+    harness.mobile.metrics_with(&ahead(0)).await;
+}
+
+#[tokio::test]
 async fn each_way_a_service_fails_has_its_status_code_line_and_metric() {
     let layer = "[services.link-service]\nresponse_timeout = \"300ms\"\n";
     let harness = Harness::builder().layer("mobile-bff", layer).start().await;

@@ -293,6 +293,30 @@ fn codes(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn every_path_of_the_admin_listener_stands_in_the_operators_table_and_no_other() {
+    let read = |file: &str| fs::read_to_string(repository().join(file)).expect("readable");
+    let router = read("gateway-core/src/admin.rs");
+    let routed: BTreeSet<String> = router
+        .split(".route(\"")
+        .skip(1)
+        .map(|rest| {
+            let (path, rest) = rest.split_once("\", ").expect("a path and its handler");
+            let (method, _) = rest.split_once('(').expect("a method");
+            format!("{} {path}", method.to_uppercase())
+        })
+        .collect();
+    let page = read("docs/operations.md");
+    let table: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|request| request.starts_with("GET /") || request.starts_with("POST /"))
+        .map(|request| request.split('?').next().unwrap_or_default().to_owned())
+        .collect();
+    assert!(routed.len() > 5, "{routed:?}");
+    assert_eq!(routed, table, "the router's paths, and those in docs/operations.md");
+}
+
+#[test]
 fn every_module_of_the_core_stands_in_the_architecture() {
     let text = fs::read_to_string(repository().join("ARCHITECTURE.md")).expect("readable");
     let library =

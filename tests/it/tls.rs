@@ -278,14 +278,7 @@ async fn the_plain_listener_redirects_and_answers_challenges() {
                  acme_directory = \"FOLDER\"\n";
     let gateway = setting.gateway(plain);
     let address = gateway.redirect();
-    let get = async |path: &str| {
-        let mut stream = TcpStream::connect(address).await.expect("connected");
-        let head = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        answer
-    };
+    let get = async |path: &str| ask_plainly(address, "", path).await;
     let answer = get("/open").await;
     assert!(answer.starts_with("HTTP/1.1 301 "), "{answer}");
     assert!(answer.contains("\r\nlocation: https://a.example:8443/open\r\n"), "{answer}");
@@ -293,6 +286,34 @@ async fn the_plain_listener_redirects_and_answers_challenges() {
     assert!(answer.ends_with("\r\n\r\ntoken.hash"), "{answer}");
     gateway.stop().await;
     assert!(TcpStream::connect(address).await.is_err(), "it stops with the gateway");
+}
+
+/// The whole answer to a request without TLS, on a connection that begins with `first`.
+async fn ask_plainly(address: SocketAddr, first: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let head =
+        format!("{first}GET {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    // What is closed before it is read is reset.
+    let _ = stream.read_to_string(&mut answer).await;
+    answer
+}
+
+#[tokio::test]
+async fn a_balancer_in_front_of_the_plain_listener_says_who_the_client_is_there_too() {
+    let setting = Setting::new();
+    fs::write(setting.folder.path().join("token"), "token.hash").expect("written");
+    let plain = "[server.redirect]\nlisten = \"127.0.0.1:0\"\nacme_directory = \"FOLDER\"\n\
+                 [server.proxy_protocol]\nfrom = [\"127.0.0.1\"]\n";
+    let gateway = setting.gateway(plain);
+    let header = "PROXY TCP4 192.0.2.7 198.51.100.1 56324 80\r\n";
+    let challenge = "/.well-known/acme-challenge/token";
+    let answer = ask_plainly(gateway.redirect(), header, challenge).await;
+    assert!(answer.ends_with("\r\n\r\ntoken.hash"), "{answer}");
+    let answer = ask_plainly(gateway.redirect(), header, "/open").await;
+    assert!(answer.starts_with("HTTP/1.1 301 "), "{answer}");
+    assert_eq!(ask_plainly(gateway.redirect(), "", challenge).await, "", "it must say so");
 }
 
 /// Why a gateway does not start with this configuration, without the folder's name.

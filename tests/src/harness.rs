@@ -20,7 +20,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gateway_core::auth::api_key::{ApiKey, Environment, KeyPrefix};
-use gateway_core::clock::Clock;
+use gateway_core::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 
 pub use self::builder::Builder;
@@ -319,6 +319,12 @@ impl Harness {
         let beside = path.with_extension("saved");
         std::fs::write(&beside, change(text)).expect("written");
         std::fs::rename(&beside, &path).expect("renamed");
+    }
+
+    /// Sets the manual clock of the gateways and services so far back, as an operator or NTP may do.
+    pub fn set_back(&self, length: Duration) {
+        let now = self.clock.wall().unix_seconds();
+        self.clock.set_wall(Timestamp::from_unix_seconds(now - length.as_secs()));
     }
 
     /// Moves the manual clock of the gateways and services.

@@ -88,15 +88,19 @@ impl Listeners {
         let tls = self.tls.map(|tls| Tls::build(tls, clock.clone(), Arc::clone(metrics)));
         let tls = tls.transpose()?.map(Arc::new);
         let (from, timeout) = self.proxy_protocol;
-        let asks = !from.is_empty();
-        let proxy_protocol = asks.then(|| ProxyProtocol::new(from, timeout, Arc::clone(metrics)));
+        let proxy_protocol = || {
+            let new = || ProxyProtocol::new(from.clone(), timeout, Arc::clone(metrics));
+            (!from.is_empty()).then(new)
+        };
         let server = Server::bind(address, settings.clone(), metrics)?
-            .behind(Entrance { proxy_protocol, tls: tls.clone() });
+            .behind(Entrance { proxy_protocol: proxy_protocol(), tls: tls.clone() });
         let redirect = match self.redirect {
             Some((address, redirect)) => {
                 // It answers with next to nothing: one core does.
                 let settings = ServerSettings { cores: 1, ..settings.clone() };
-                Some((Server::bind(address, settings, metrics)?, redirect))
+                // A balancer in front of one port is in front of the other.
+                let entrance = Entrance { proxy_protocol: proxy_protocol(), tls: None };
+                Some((Server::bind(address, settings, metrics)?.behind(entrance), redirect))
             }
             None => None,
         };

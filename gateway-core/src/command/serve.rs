@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use shared_config::platform::Platform;
-use shared_config::{Diagnostics, Loaded, Watched};
+use shared_config::{Diagnostics, Loaded};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -30,6 +30,7 @@ use crate::metric::{CoreNumber, Metrics, SpanOutcome};
 use crate::observability::access_log::{AccessLog, Destination, LineWriter};
 use crate::observability::diagnostics;
 use crate::observability::otlp::{Exporter, ExporterUnusable};
+use crate::observability::wall_clock;
 use crate::pipeline::{self, Core, KeySources, Observer, RecordedBody, Streams, Warnings, Worker};
 use crate::readiness::Readiness;
 use crate::reload::{self, InForce, Reloader};
@@ -187,10 +188,10 @@ pub fn start(
     let force = InForce { loaded: Arc::new(loaded.clone()), issuers: compiled.issuers };
     let reloader = Reloader::new(gateway, &core, foundation, force);
     background.block_on(async { reloader.watch_targets() });
-    watch_files(&background, &reloader, gateway, loaded);
+    watch_files(&background, &reloader, platform);
     let page = Admin { core: Arc::clone(&core), reloader: Arc::clone(&reloader), stop };
     background.spawn(admin::serve(page, listener, is_over));
-    background.spawn(Streams::watch(Arc::downgrade(&core)));
+    look_after(&background, &core);
     let address = server.local_addr();
     let lag_max = platform.server.lag_max.map(|lag_max| lag_max.get());
     let server = serve(server, &core, (&access_log, lag_max), &drains)?;
@@ -215,18 +216,18 @@ pub fn start(
     })
 }
 
-/// Has the files looked at, where there are any and somebody wants it.
-fn watch_files(
-    background: &Runtime,
-    reloader: &Arc<Reloader>,
-    gateway: &dyn Gateway,
-    loaded: &Loaded,
-) {
-    let reload = &loaded.platform.reload;
-    let interval = reload.watch_interval.get();
-    let watched = Watched::new(loaded.sources(), &gateway.sections());
-    if watched.has_files() && reload.watch {
-        background.spawn(reload::watch::on_change(Arc::clone(reloader), watched, interval));
+/// What goes on beside the requests for as long as the process runs.
+fn look_after(background: &Runtime, core: &Arc<Core>) {
+    background.spawn(Streams::watch(Arc::downgrade(core)));
+    background.spawn(wall_clock::watch(core.clock.clone()));
+}
+
+/// Has the files looked at, where somebody wants it.
+fn watch_files(background: &Runtime, reloader: &Arc<Reloader>, platform: &Platform) {
+    let settings = &platform.reload;
+    if settings.watch {
+        let interval = settings.watch_interval.get();
+        background.spawn(reload::watch::on_change(Arc::clone(reloader), interval));
     }
 }
 
@@ -394,20 +395,22 @@ impl Running {
     }
 
     /// Waits for SIGTERM, Ctrl-C, `POST /drain`, or the end of the parent where that was asked for,
-    /// then stops. A signal that comes after that hurries it. SIGHUP reloads.
+    /// then stops. The second signal hurries it. SIGHUP reloads, and has the
+    /// access log's file opened again.
     ///
     /// # Errors
     ///
     /// [`ServerFailed`] when a core had ended by a panic.
     pub fn until_signalled(self) -> Result<(), ServerFailed> {
-        self.background.spawn(reload::watch::on_hangup(Arc::clone(&self.reloader)));
+        let (reloader, access_log) = (Arc::clone(&self.reloader), self.access_log.reopener());
+        self.background.spawn(reload::watch::on_hangup(reloader, access_log));
         let (parent, stops) = (self.lines.parent, self.lines.stops.clone());
         let mut told = self.background.block_on(async {
             let mut told = Told::listen(parent, stops);
             told.first().await;
             told
         });
-        self.stop_unless(async move { told.signalled().await })
+        self.stop_unless(async move { told.hurried().await })
     }
 
     /// Stops in order: not ready, drain, close the access log, export the last spans in what is left
@@ -431,7 +434,7 @@ impl Running {
         let mut hurries = hurry.subscribe();
         self.background.spawn(async move {
             hurried.await;
-            tracing::warn!("told again to stop: requests in flight are cut");
+            tracing::warn!("signalled again to stop: requests in flight are cut");
             hurry.send_replace(true);
         });
         // Balancers that ask now and then must hear of it before connections are refused.

@@ -16,6 +16,7 @@ pub(super) struct Told {
     interrupt: Option<Signal>,
     parent: Option<u32>,
     operator: watch::Receiver<bool>,
+    is_signalled: bool,
 }
 
 impl Told {
@@ -25,21 +26,31 @@ impl Told {
         let listen = |kind| signal(kind).ok();
         let (terminate, interrupt) =
             (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
-        Self { terminate, interrupt, parent, operator }
+        Self { terminate, interrupt, parent, operator, is_signalled: false }
     }
 
     /// SIGTERM, Ctrl-C, an operator, or the end of the parent.
     pub(super) async fn first(&mut self) {
         let (parent, mut operator) = (self.parent, self.operator.clone());
-        tokio::select! {
-            () = self.signalled() => {}
-            () = ended(parent) => {}
-            () = asked(&mut operator) => {}
-        }
+        self.is_signalled = tokio::select! {
+            () = self.signalled() => true,
+            () = ended(parent) => false,
+            () = asked(&mut operator) => false,
+        };
     }
 
-    /// SIGTERM or Ctrl-C: once more means at once.
-    pub(super) async fn signalled(&mut self) {
+    /// The second signal: that means at once. Supervisors send one after a hook of theirs has had the
+    /// process drain, and mean no more by it than the hook did.
+    pub(super) async fn hurried(&mut self) {
+        if !self.is_signalled {
+            self.signalled().await;
+            tracing::info!("told to stop, which has begun; one more signal cuts what is in flight");
+        }
+        self.signalled().await;
+    }
+
+    /// SIGTERM or Ctrl-C.
+    async fn signalled(&mut self) {
         tokio::select! {
             () = received(self.terminate.as_mut()) => {}
             () = received(self.interrupt.as_mut()) => {}

@@ -1,12 +1,13 @@
 //! The access log: finished lines leave the cores in batches, and one thread writes them.
 //!
 //! Read in this order: [`LineWriter`] is a core's end and costs little more than formatting the
-//! line; [`AccessLog`] owns the thread at the other end; between them each core has a lane.
+//! line; [`AccessLog`] owns the thread at the other end; between them each core has a lane. [`Reopener`]
+//! is for whoever has moved the file away.
 //!
 //! Invariants
 //! - A core never waits for the disk: what does not fit is dropped and counted.
 //! - A line is handed to the operating system [`BATCH_EVERY`] after it was written, if that is fast.
-//! - [`AccessLog::close`] loses nothing that was written before.
+//! - [`AccessLog::close`] loses nothing that was written before, and [`Reopener`] nothing at all.
 //! - Without requests the thread sleeps: it does not poll.
 //!
 //! Not here: what a line says (`record`).
@@ -15,10 +16,10 @@
 mod tests;
 
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
@@ -57,16 +58,23 @@ impl Destination {
         }
     }
 
+    /// The file's, where it is one.
+    fn path(&self) -> Option<PathBuf> {
+        if let Self::File(path) = self { Some(path.clone()) } else { None }
+    }
+
     fn open(self) -> io::Result<Option<Box<dyn Write + Send>>> {
         Ok(match self {
             Self::Off => None,
             Self::Stdout => Some(Box::new(io::stdout())),
-            Self::File(path) => {
-                Some(Box::new(OpenOptions::new().create(true).append(true).open(path)?))
-            }
+            Self::File(path) => Some(Box::new(append_to(&path)?)),
             Self::Writer(writer) => Some(writer),
         })
     }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 impl fmt::Debug for Destination {
@@ -149,6 +157,7 @@ impl AccessLog {
         cores: usize,
         dropped: Counter,
     ) -> io::Result<Self> {
+        let path = destination.path();
         let Some(out) = destination.open()? else {
             return Ok(Self { shared: None, thread: None });
         };
@@ -158,10 +167,12 @@ impl AccessLog {
             lane_lines_max: lines_max.div_ceil(cores),
             sleeps: AtomicBool::new(false),
             closes: AtomicBool::new(false),
+            reopens: AtomicBool::new(false),
             thread: OnceLock::new(),
             dropped,
         });
-        let writing = Writing { shared: Arc::clone(&shared), out, spare: Vec::new(), fails: false };
+        let (spare, fails) = (Vec::new(), false);
+        let writing = Writing { shared: Arc::clone(&shared), path, out, spare, fails };
         let thread =
             thread::Builder::new().name("access-log".to_owned()).spawn(move || writing.run())?;
         // A core gets its end only after this, so whoever wakes the thread knows it.
@@ -174,6 +185,12 @@ impl AccessLog {
     pub fn writer(&self, core: usize) -> LineWriter {
         let lane = |shared: &Arc<Shared>| (Arc::clone(shared), core % shared.lanes.len());
         LineWriter(self.shared.as_ref().map(lane))
+    }
+
+    /// For whoever moves the file away.
+    #[must_use]
+    pub fn reopener(&self) -> Reopener {
+        Reopener(self.shared.clone())
     }
 
     /// Writes what is waiting, and ends the thread. Later lines are dropped and counted.
@@ -193,6 +210,21 @@ impl Drop for AccessLog {
     }
 }
 
+/// Has the thread open the file by its name once more.
+#[derive(Debug, Clone)]
+pub struct Reopener(Option<Arc<Shared>>);
+
+impl Reopener {
+    /// Lines are written to what the name leads to from about now on; those that are on their way go
+    /// to one of the two files. Does nothing where lines go to no file.
+    pub fn reopen(&self) {
+        if let Some(shared) = &self.0 {
+            shared.reopens.store(true, Ordering::SeqCst);
+            shared.wake();
+        }
+    }
+}
+
 /// What cores and thread share.
 #[derive(Debug)]
 struct Shared {
@@ -201,6 +233,8 @@ struct Shared {
     /// The thread waits for the first line of a batch.
     sleeps: AtomicBool,
     closes: AtomicBool,
+    /// The file's name may lead to another one by now.
+    reopens: AtomicBool,
     thread: OnceLock<Thread>,
     dropped: Counter,
 }
@@ -237,6 +271,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The thread's side.
 struct Writing {
     shared: Arc<Shared>,
+    path: Option<PathBuf>,
     out: Box<dyn Write + Send>,
     /// Takes turns with the lanes' buffers.
     spare: Vec<u8>,
@@ -248,6 +283,9 @@ impl Writing {
         loop {
             // Read first: what was written before the end was asked for is then in the lanes.
             let closes = self.shared.closes.load(Ordering::SeqCst);
+            if self.shared.reopens.swap(false, Ordering::SeqCst) {
+                self.open_again();
+            }
             self.write_all_lanes(closes);
             if closes {
                 return;
@@ -261,10 +299,22 @@ impl Writing {
     fn sleep_until_first_line(&self) {
         // Announced before the look into the lanes: a line that this look misses sees it.
         self.shared.sleeps.store(true, Ordering::SeqCst);
-        if self.shared.is_empty() && !self.shared.closes.load(Ordering::SeqCst) {
+        let is_wanted = |flag: &AtomicBool| flag.load(Ordering::SeqCst);
+        let Shared { closes, reopens, .. } = &*self.shared;
+        if self.shared.is_empty() && !is_wanted(closes) && !is_wanted(reopens) {
             thread::park();
         }
         self.shared.sleeps.store(false, Ordering::SeqCst);
+    }
+
+    /// A line is written whole before the next one, so none is torn between two files.
+    fn open_again(&mut self) {
+        let Some(path) = &self.path else { return };
+        match append_to(path) {
+            Ok(file) => self.out = Box::new(file),
+            // The old one still takes them.
+            Err(error) => tracing::error!(%error, "the access log cannot be opened again"),
+        }
     }
 
     fn write_all_lanes(&mut self, closes: bool) {

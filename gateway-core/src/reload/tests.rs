@@ -7,6 +7,7 @@ use std::sync::Arc;
 use shared_config::Sources;
 use tokio::runtime::Runtime;
 
+use super::watch::Watcher;
 use super::{Outcome, ReloadRefused, Trigger};
 use crate::command::{Gateway, Options, Running, start};
 use crate::site::Site;
@@ -83,6 +84,22 @@ impl Sample {
     fn reload(&self, platform: &str, gateway: &str) -> Outcome {
         write(self.directory.path(), platform, gateway);
         self.runtime.block_on(self.running.reloader().reload(Trigger::Operator))
+    }
+
+    /// Who watches the files, and has looked at them once.
+    fn watcher(&self) -> Watcher {
+        let reloader = Arc::clone(self.running.reloader());
+        self.runtime.block_on(Watcher::begin(reloader)).expect("files")
+    }
+
+    /// Whether two looks in a row have had the files read.
+    fn has_followed(&self, watcher: &mut Watcher) -> bool {
+        let before = self.running.reloader().last();
+        for _ in 0..2 {
+            self.runtime.block_on(watcher.look()).expect("a look");
+        }
+        let after = self.running.reloader().last();
+        before.as_ref().map(Arc::as_ptr) != after.as_ref().map(Arc::as_ptr)
     }
 
     fn site(&self) -> Arc<Site> {
@@ -192,6 +209,54 @@ fn what_a_service_has_decided_goes_on_unless_the_service_is_another() {
         sample.reload(&changed, GATEWAY).expect("good");
         assert_eq!(point(&sample).kept(&question, now).is_some(), is_kept, "{changed}");
     }
+    sample.running.stop().expect("stopped");
+}
+
+#[test]
+fn what_an_operator_has_put_in_force_is_followed_by_what_the_files_say_after_that() {
+    let sample = Sample::start();
+    let mut watcher = sample.watcher();
+    let text = |sample: &Sample| sample.running.reloader().shown().text.clone();
+    let (first, other) = (text(&sample), PLATFORM.replace(":2", ":3"));
+    sample.reload(&other, GATEWAY).expect("good");
+    let second = text(&sample);
+    assert_ne!(first, second);
+    // Put back before anybody has looked twice.
+    write(sample.directory.path(), PLATFORM, GATEWAY);
+    assert!(sample.has_followed(&mut watcher));
+    assert_eq!(text(&sample), first);
+    write(sample.directory.path(), "[services.a", GATEWAY);
+    assert!(sample.has_followed(&mut watcher), "it is tried");
+    assert!(!sample.has_followed(&mut watcher), "and not again");
+    write(sample.directory.path(), &other, GATEWAY);
+    assert!(sample.has_followed(&mut watcher));
+    assert_eq!(text(&sample), second);
+    sample.running.stop().expect("stopped");
+}
+
+#[test]
+fn what_an_operator_has_put_in_force_is_not_read_again_by_who_watches() {
+    let sample = Sample::start();
+    let mut watcher = sample.watcher();
+    assert!(!sample.has_followed(&mut watcher), "a start has read it");
+    for platform in [PLATFORM.replace(":2", ":3"), PLATFORM.to_owned()] {
+        sample.reload(&platform, GATEWAY).expect("good");
+        assert!(!sample.has_followed(&mut watcher), "{platform}");
+    }
+    sample.reload(PLATFORM, "[gateway").expect_err("bad");
+    assert!(!sample.has_followed(&mut watcher), "nor what was refused");
+    sample.running.stop().expect("stopped");
+}
+
+#[test]
+fn since_when_it_is_in_force_changes_with_what_is_in_force() {
+    let sample = Sample::start();
+    let shown = |sample: &Sample| sample.running.reloader().shown();
+    let before = shown(&sample);
+    sample.reload(PLATFORM, GATEWAY).expect("the same");
+    assert!(Arc::ptr_eq(&before, &shown(&sample)));
+    sample.reload(&PLATFORM.replace(":2", ":3"), GATEWAY).expect("good");
+    assert!(!Arc::ptr_eq(&before, &shown(&sample)));
     sample.running.stop().expect("stopped");
 }
 

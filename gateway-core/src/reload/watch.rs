@@ -3,52 +3,75 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared_config::Watched;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::{Reloader, Trigger};
+use crate::observability::access_log::Reopener;
 
-/// Reloads with every SIGHUP, for ever.
-pub async fn on_hangup(reloader: Arc<Reloader>) {
+/// Has the access log's file opened again and reloads with every SIGHUP, for ever.
+pub async fn on_hangup(reloader: Arc<Reloader>, access_log: Reopener) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
         Err(error) => return tracing::warn!(%error, "SIGHUP cannot be listened for"),
     };
     while hangups.recv().await.is_some() {
+        // First: a reload may take its time, and lines go to a file that somebody wants to have.
+        access_log.reopen();
         // Its outcome is noted where every outcome is.
         let _ = reloader.reload(Trigger::Signal).await;
     }
 }
 
 /// Looks at the files every `interval`, and reloads when they say something else, for ever.
-///
-/// Two looks in a row must see the same: whoever saves several files, or one slowly, is not
-/// overtaken. What was refused is tried again only when the files have changed again.
-pub async fn on_change(reloader: Arc<Reloader>, watched: Watched, interval: Duration) {
-    let Some((mut watched, mut tried)) = look(watched).await else { return };
-    let mut seen = tried;
-    // What was saved between the start's reading and the first look.
-    if reloader.is_behind().await {
-        let _ = reloader.reload(Trigger::Files).await;
-    }
+pub async fn on_change(reloader: Arc<Reloader>, interval: Duration) {
+    let Some(mut watcher) = Watcher::begin(reloader).await else { return };
     loop {
         sleep(interval).await;
-        let Some((again, now)) = look(watched).await else { return };
-        watched = again;
-        if now == seen && now != tried {
-            tried = now;
+        if watcher.look().await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Who has looked at the files.
+///
+/// Two looks in a row must see the same: whoever saves several files, or one slowly, is not
+/// overtaken. What they see is compared with what was last read by anybody, so that what an operator
+/// has put in force is not read again, and is not left in force when the files are put back. What was
+/// refused is tried again only when the files have changed again.
+pub(super) struct Watcher {
+    reloader: Arc<Reloader>,
+    seen: u64,
+}
+
+impl Watcher {
+    /// The first look. `None` without files, or when the runtime is going down.
+    pub(super) async fn begin(reloader: Arc<Reloader>) -> Option<Self> {
+        if !reloader.files.exist() {
+            return None;
+        }
+        let seen = look(&reloader).await?;
+        reloader.files.begin(seen);
+        // What was saved between the start's reading and the first look.
+        if reloader.is_behind().await {
             let _ = reloader.reload(Trigger::Files).await;
         }
-        seen = now;
+        Some(Self { reloader, seen })
+    }
+
+    /// One more look, and a reload where it is due. `None` when the runtime is going down.
+    pub(super) async fn look(&mut self) -> Option<()> {
+        let now = look(&self.reloader).await?;
+        if now == std::mem::replace(&mut self.seen, now) {
+            self.reloader.follow(now).await;
+        }
+        Some(())
     }
 }
 
 /// Reads files, which blocks. `None` when the runtime is going down.
-async fn look(mut watched: Watched) -> Option<(Watched, u64)> {
-    let looking = tokio::task::spawn_blocking(move || {
-        let seen = watched.look();
-        (watched, seen)
-    });
-    looking.await.ok()
+async fn look(reloader: &Arc<Reloader>) -> Option<u64> {
+    let reloader = Arc::clone(reloader);
+    tokio::task::spawn_blocking(move || reloader.files.look()).await.ok()
 }

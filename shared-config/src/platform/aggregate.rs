@@ -242,6 +242,8 @@ pub struct View {
     pub require: Option<String>,
     /// The service that decides whether a request may go on.
     pub decide: Option<Decide>,
+    /// Why no service decides, though one whose answers it shows has its own requests decided about.
+    pub undecided: Option<String>,
     /// Whether the view is closed for now.
     pub maintenance: Option<Maintenance>,
     /// Why no limit applies, not even the inherited ones.

@@ -17,12 +17,16 @@ pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// The service in `GET link-service:/links`.
 fn service(root: &Node<'_>, part: &Node<'_>, report: &mut Report<'_>) {
-    let call = part.get("call");
-    let target = call.text().and_then(|call| call.split_once(' '));
-    let Some((service, _)) = target.and_then(|(_, target)| target.split_once(":/")) else { return };
-    report.require_known(&call, service, &root.get("services"), "service");
+    if let Some(service) = called(part) {
+        report.require_known(&part.get("call"), service, &root.get("services"), "service");
+    }
+}
+
+/// The service in `GET link-service:/links`.
+pub(super) fn called<'a>(part: &Node<'a>) -> Option<&'a str> {
+    let (_, target) = part.get("call").text()?.split_once(' ')?;
+    Some(target.split_once(":/")?.0)
 }
 
 fn deadline(aggregate: &Node<'_>, part: &Node<'_>, report: &mut Report<'_>) {

@@ -1,6 +1,6 @@
 //! Rules of routes and views: what answers, who may call, how often.
 
-use super::{Node, Report, gate};
+use super::{Node, Report, aggregates, gate};
 use crate::platform::exposure;
 
 pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
@@ -10,6 +10,7 @@ pub(super) fn check(root: &Node<'_>, report: &mut Report<'_>) {
     for (name, view) in root.get("views").entries() {
         aggregate(root, name, &view, report);
         protection(root, &view, report);
+        decision(root, name, &view, report);
     }
     for (_, route) in offered(root) {
         protection(root, &route, report);
@@ -58,6 +59,28 @@ fn protection(root: &Node<'_>, route: &Node<'_>, report: &mut Report<'_>) {
     let has_limit = inherits("limits") || root.find(["policy", "limits"]).is_written();
     exemption(route, "public", ("scheme", has_scheme), report);
     exemption(route, "unlimited", ("limits", has_limit), report);
+}
+
+/// A service that decides about a service's routes is not asked about a view of the same answers:
+/// the view has a decision of its own, or says why not.
+fn decision(root: &Node<'_>, name: &str, view: &Node<'_>, report: &mut Report<'_>) {
+    // What it would inherit is seen to below.
+    exemption(view, "undecided", ("decide", true), report);
+    let is_said = ["decide", "undecided", "public"].iter().any(|key| view.get(key).is_written());
+    if is_said || root.find(["policy", "decide"]).is_written() {
+        return;
+    }
+    let aggregate = view.get("aggregate").text().unwrap_or(name);
+    let parts = root.find(["aggregates", aggregate, "parts"]);
+    let is_decided = |service: &&str| root.find(["services", service, "decide"]).is_written();
+    let decided = parts.entries().filter_map(|(_, part)| aggregates::called(&part));
+    if let Some(service) = decided.into_iter().find(is_decided) {
+        let reason = format!(
+            "shows what {service} says, whose `decide` is not asked here, and has no `decide` of its \
+             own, and no `undecided = \"reason\"`"
+        );
+        report.add(view, reason);
+    }
 }
 
 /// A route has what it needs, its own or inherited, or else a reason; and not a reason beside its

@@ -8,10 +8,13 @@ use tests::platform::Service;
 
 use super::{Stub, get_as};
 
+/// What the sample's view says, which shows links as well.
+const VIEW: &str = "[views.dashboard]\nundecided = \"a test\"\n";
+
 /// A harness whose links are decided about by a stub.
 async fn decided(stub: &Stub, decide: &str) -> Harness {
     let layer = format!(
-        "[services.link-service]\ndecide = {{ call = \"POST policy-service:/v1/decide?v=1\", {decide} }}\n"
+        "[services.link-service]\ndecide = {{ call = \"POST policy-service:/v1/decide?v=1\", {decide} }}\n{VIEW}"
     );
     let builder = Harness::builder().platform_layer(&stub.section("policy-service"));
     builder.layer("mobile-bff", &layer).start().await
@@ -46,6 +49,25 @@ async fn a_service_decides_and_hears_who_wants_what() {
     // Other services' routes, and public ones, are not asked about.
     assert_eq!(get_as(&harness, "/billing/usage", &harness.token).await.0, 200);
     assert_eq!(stub.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_view_has_a_decision_of_its_own() {
+    let stub = Stub::start(r#"{"allow":false}"#).await;
+    let decide =
+        |time| format!("decide = {{ call = \"POST policy-service:/d\", deadline = \"{time}\" }}\n");
+    let (of_service, of_view) = (decide("5s"), decide("6s"));
+    let layer = format!("[services.link-service]\n{of_service}[views.dashboard]\n{of_view}");
+    let builder = Harness::builder().platform_layer(&stub.section("policy-service"));
+    let harness = builder.layer("mobile-bff", &layer).start().await;
+    for path in ["/links", "/dashboard"] {
+        let (status, problem) = get_as(&harness, path, &harness.token).await;
+        assert_eq!((status, &problem["code"]), (403, &json!("denied")), "{path}");
+    }
+    assert_eq!(harness.calls(Service::Link), 0);
+    harness.edit("mobile-bff.test.toml", |text| text.replace(&of_view, ""));
+    let (status, problem) = harness.mobile.reload().await;
+    assert_eq!((status, &problem["errors"][0]["key"]), (422, &json!("views.dashboard")));
 }
 
 #[tokio::test]
@@ -89,7 +111,7 @@ async fn a_service_that_decides_and_is_closed_is_not_asked_and_nobody_passes() {
 async fn a_public_route_is_decided_about_only_where_it_says_so_itself() {
     let stub = Stub::start(r#"{"allow":false}"#).await;
     let call = "decide = { call = \"POST policy-service:/d\", deadline = \"5s\" }";
-    let layer = format!("[services.user-service]\n{call}\n[routes.auth-refresh]\n{call}\n");
+    let layer = format!("[services.user-service]\n{call}\n[routes.auth-refresh]\n{call}\n{VIEW}");
     let builder = Harness::builder().platform_layer(&stub.section("policy-service"));
     // The harness logs in by a public route that inherits the decision and is not asked about.
     let harness = builder.layer("mobile-bff", &layer).start().await;
@@ -104,10 +126,12 @@ async fn a_public_route_is_decided_about_only_where_it_says_so_itself() {
 #[tokio::test]
 async fn a_kept_decision_is_for_the_same_caller_and_request_and_ends() {
     let stub = Stub::start(r#"{"allow":true}"#).await;
-    let layer = "[services.link-service]\n\
-                 decide = { call = \"POST policy-service:/d\", deadline = \"5s\", cache = \"10s\" }\n";
+    let layer = format!(
+        "[services.link-service]\n\
+         decide = {{ call = \"POST policy-service:/d\", deadline = \"5s\", cache = \"10s\" }}\n{VIEW}"
+    );
     let builder = Harness::builder().platform_layer(&stub.section("policy-service"));
-    let harness = builder.layer("mobile-bff", layer).manual_clock().start().await;
+    let harness = builder.layer("mobile-bff", &layer).manual_clock().start().await;
     let admin = harness.log_in("admin@example.com").await;
     let asked = async |path: &str, token: &str| {
         assert_eq!(get_as(&harness, path, token).await.0, 200, "{path}");

@@ -58,7 +58,8 @@ fn a_rule_that_cannot_be_read_is_shown_as_the_document_shows_it() {
 fn explain_says_what_is_required_and_who_decides() {
     let layer = "[policy]\nrequire = \"tier != 'suspended'\"\n\
                  [services.billing-service]\ndecide = { call = \"POST user-service:/d\" }\n\
-                 [routes.billing-usage]\nrequire = \"role in ['editor','admin']\"\n";
+                 [routes.billing-usage]\nrequire = \"role in ['editor','admin']\"\n\
+                 [views.dashboard]\nundecided = \"a test\"\n";
     let (status, said) = mobile_with(layer, &["explain", "GET", "/billing/usage"]);
     assert_eq!(status, Some(0), "{said}");
     for expected in [

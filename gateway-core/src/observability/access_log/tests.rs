@@ -176,3 +176,40 @@ fn a_file_is_appended_to_and_off_is_off() {
     assert_eq!(dropped.get(), 0);
     assert!(matches!(Destination::parse("stdout"), Destination::Stdout));
 }
+
+#[test]
+fn a_file_that_was_moved_away_is_opened_again_and_no_line_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [path, moved] = ["access.log", "access.log.1"].map(|name| folder.path().join(name));
+    let (destination, dropped) = (Destination::File(path.clone()), Counter::default());
+    let log = AccessLog::open(destination, 10, 1, dropped.clone()).expect("a file");
+    log.writer(0).write(&record("/0"));
+    std::fs::rename(&path, &moved).expect("moved");
+    log.writer(0).write(&record("/1"));
+    log.reopener().reopen();
+    while !path.exists() {
+        thread::yield_now();
+    }
+    log.writer(0).write(&record("/2"));
+    log.close();
+    let text = |path| std::fs::read_to_string(path).expect("a file");
+    let (old, new) = (text(&moved), text(&path));
+    assert_eq!(paths(&(old + &new)), ["/0", "/1", "/2"]);
+    assert!(new.contains("/2"), "{new}");
+    assert_eq!(dropped.get(), 0);
+}
+
+#[test]
+fn where_the_file_cannot_be_opened_again_the_old_one_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [path, moved] = ["logs", "moved"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&path).expect("made");
+    let destination = Destination::File(path.join("access.log"));
+    let log = AccessLog::open(destination, 10, 1, Counter::default()).expect("a file");
+    std::fs::rename(&path, &moved).expect("moved");
+    log.reopener().reopen();
+    log.writer(0).write(&record("/0"));
+    log.close();
+    let text = std::fs::read_to_string(moved.join("access.log")).expect("a file");
+    assert_eq!(paths(&text), ["/0"]);
+}

@@ -60,7 +60,8 @@ pub(super) fn of_route<'a>(
 }
 
 /// The levels of a view. It shows what the services of its parts say, so whoever sees it must be
-/// one whom each of them is for.
+/// one whom each of them is for. What decides about their routes is asked about those alone: a
+/// configuration in which such a view says nothing of its own was not loaded.
 pub(super) fn of_view<'a>(
     platform: &'a platform::Platform,
     name: &'a str,

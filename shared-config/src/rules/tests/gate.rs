@@ -71,3 +71,34 @@ fn what_is_decided_at_the_gate_holds_together() {
     service("body_schema = {}", ".body_schema: must have one of `file`, `schema` and `openapi`");
     service("maintenance = {}", ".maintenance.retry_after: is missing");
 }
+
+#[test]
+fn a_view_of_what_a_service_decides_about_is_decided_about_or_says_why_not() {
+    const DECIDE: &str = "decide = { call = \"POST links:/d\" }\n";
+    let decided = PLATFORM.replace("[services.links]\n", &format!("[services.links]\n{DECIDE}"));
+    let missing = "views.dashboard: shows what links says, whose `decide` is not asked here, and has \
+                   no `decide` of its own, and no `undecided = \"reason\"`";
+    let view = |platform: &str, more: &str, expected: &[&str]| {
+        let view = format!("[views.dashboard]\nroute = \"GET /d\"\nfields = \"*\"\n{more}");
+        let files = Files::new(&format!("{platform}{view}"), GATEWAY);
+        let found = files.load(&[]).err().map(|found| {
+            let texts = found.iter().map(|it| format!("{}: {}", it.key(), it.reason()));
+            texts.collect::<Vec<_>>()
+        });
+        assert_eq!(found.unwrap_or_default(), expected, "{more}");
+    };
+    view(PLATFORM, "", &[]);
+    view(&decided, "", &[missing]);
+    view(&decided, DECIDE, &[]);
+    view(&decided, "undecided = \"it counts links, and shows none\"", &[]);
+    view(&decided, "undecided = \" \"", &["views.dashboard.undecided: must say why"]);
+    let both = format!("{DECIDE}undecided = \"why not\"");
+    let reason = "views.dashboard.decide: stands beside `undecided`; a route has one of the two";
+    view(&decided, &both, &[reason]);
+    view(&decided.replace("[policy]\n", &format!("[policy]\n{DECIDE}")), "", &[]);
+    // Nobody is identified, and nothing inherited is asked, as with a public route.
+    let public = "public = \"for everybody\"\nunlimited = \"a test\"";
+    view(&decided, public, &[]);
+    let named = decided.replace("aggregates.dashboard", "aggregates.other");
+    view(&named, "aggregate = \"other\"", &[missing]);
+}
