@@ -100,6 +100,8 @@ impl Serve for Arc<Sample> {
                 "ok".into()
             }
             "/panic" => panic!("as the test wants"),
+            "/frame" => Bytes::from(vec![b'x'; 16 << 10]),
+            "/piece" => Bytes::from(vec![b'x'; 64 << 10]),
             "/large" => Bytes::from(vec![b'x'; 1 << 20]),
             "/echo" => match request.into_body().collect().await {
                 Ok(body) => body.to_bytes(),

@@ -52,13 +52,18 @@ impl Speaker {
 
 /// Serves a connection while `script` plays the client; both must come to an end.
 async fn play(script: impl AsyncFnOnce(Speaker, &Core<Arc<Sample>>)) {
+    play_with(32 * 1024, script).await;
+}
+
+/// The same where the client takes so much of an answer before it says that there is room for more.
+async fn play_with(window: u32, script: impl AsyncFnOnce(Speaker, &Core<Arc<Sample>>)) {
     let play = async {
         let Piped { client, place, server } = Piped::new(settings());
         let transport = Transport::plain(([127, 0, 0, 1], 1).into());
         let serving = connection::run(&place, server.expect("a pipe"), transport);
         let script = async {
             let mut builder = Builder::new(Spawn);
-            builder.timer(TokioTimer::new()).initial_stream_window_size(32 * 1024);
+            builder.timer(TokioTimer::new()).initial_stream_window_size(window);
             let opened = builder.handshake(TokioIo::new(client)).await;
             let (requests, connection) = opened.expect("HTTP/2");
             script(Speaker { requests, ends: spawn_local(connection) }, &place.core).await;
@@ -138,6 +143,61 @@ async fn a_client_that_takes_its_answer_slowly_gets_all_of_it() {
             sleep(Duration::from_secs(5)).await;
         }
         assert_eq!(taken, 1 << 20);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_short_of_room_goes_out_to_its_end_also_when_the_core_drains() {
+    for (path, size) in [("/frame", 16 << 10), ("/piece", 64 << 10)] {
+        for drains in [false, true] {
+            play_with(1_000, async |mut speaker, core| {
+                let mut body = speaker.ask(path).await.expect("an answer").into_body();
+                if drains {
+                    core.drain();
+                }
+                let started = Instant::now();
+                let mut taken = 0;
+                while let Some(frame) = body.frame().await {
+                    let frame = frame.expect("not cut");
+                    taken += frame.data_ref().map_or(0, Bytes::len);
+                    sleep(Duration::from_secs(1)).await;
+                }
+                assert_eq!(taken, size, "{path}, draining: {drains}");
+                assert!(started.elapsed() > Duration::from_secs(10), "it has waited");
+                assert!(speaker.ends.await.expect("no panic").is_ok());
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_one_piece_whose_client_takes_nothing_is_cancelled_alone() {
+    play_with(1, async |mut speaker, _| {
+        let stalled = speaker.ask("/piece").await.expect("an answer");
+        sleep(Duration::from_secs(76)).await;
+        // To the library, a stream that is cancelled is one that ends.
+        let taken = stalled.collect().await.map_or(0, |body| body.to_bytes().len());
+        assert!(taken <= 1, "{taken}");
+        assert_eq!(speaker.hear("/").await.expect("an answer"), "ok", "the connection goes on");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_small_answer_that_nobody_takes_ends_its_connection() {
+    play_with(1, async |mut speaker, _| {
+        let mut other =
+            Speaker { requests: speaker.requests.clone(), ends: spawn_local(async { Ok(()) }) };
+        let slow = spawn_local(async move { other.hear("/slow").await });
+        let started = Instant::now();
+        let left = speaker.ask("/frame").await.expect("an answer");
+        sleep(Duration::from_secs(70)).await;
+        assert_eq!(speaker.hear("/").await.expect("an answer"), "ok", "which is no help");
+        assert!(slow.await.expect("no panic").is_err());
+        assert_eq!(started.elapsed().as_secs(), 75);
+        drop(left);
     })
     .await;
 }
