@@ -66,6 +66,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How a connection ends, if not by itself.
 enum End {
     Closed(hyper::Result<()>),
+    /// The library ends it without a word. So it does where a CONNECT says that it has a body.
+    Silent,
     /// Nobody asks for anything.
     Unused,
     /// The client reads nothing at all, or nothing of what is left of an answer.
@@ -96,6 +98,10 @@ where
                 on.count_end("broken_http2");
             }
         }
+        End::Silent => {
+            tracing::debug!(%peer, "the library hung up on a client");
+            on.count_end("broken_http2");
+        }
         End::Stalled => on.stalled(),
         End::Flooded => on.flooded(),
     }
@@ -124,7 +130,8 @@ where
         state.begin_turn();
         loop {
             if let Poll::Ready(closed) = http.as_mut().poll(context) {
-                return Poll::Ready(End::Closed(closed));
+                let is_silent = closed.is_ok() && leaving.is_none() && !state.has_ended();
+                return Poll::Ready(if is_silent { End::Silent } else { End::Closed(closed) });
             }
             if state.is_flooded() {
                 return Poll::Ready(End::Flooded);

@@ -360,6 +360,7 @@ impl<S> Watched<S> {
                 frames.earn(state.owed.take());
                 let is_paid = frames.take(bytes);
                 state.small_frames.set(state.small_frames.get() + frames.take_small());
+                state.has_ended.set(frames.says_goodbye());
                 if is_paid {
                     return bytes.len();
                 }
