@@ -1,6 +1,7 @@
 //! Bytes in, bytes out. Waits are tested over pipes under paused time, the rest over TCP.
 
 mod http2;
+mod per_address;
 mod rest;
 
 use std::io::{Read as _, Write as _};
@@ -30,6 +31,7 @@ pub(super) fn settings() -> ServerSettings {
     ServerSettings {
         cores: 1,
         connections_max: 100,
+        connections_per_address_max: None,
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
         head_limits: HeadLimits {
@@ -163,7 +165,8 @@ impl Piped {
     pub(super) fn new(settings: ServerSettings) -> Self {
         let (client, server) = duplex(16 * 1024);
         let (settings, resting) = (Arc::new(settings), Gauge::default());
-        let core = Core::new(Arc::default(), settings, Family::default(), resting);
+        let counts = (resting, Arc::default());
+        let core = Core::new(Arc::default(), settings, Family::default(), counts);
         let permit = Permits::new(1).take().expect("a permit");
         let place = core.enter(permit, Default::default());
         Self { client, place, server: Some(server) }
@@ -480,6 +483,10 @@ struct Started {
 }
 
 fn start(settings: ServerSettings) -> Started {
+    start_behind(settings, Entrance::default())
+}
+
+fn start_behind(settings: ServerSettings, entrance: Entrance) -> Started {
     let metrics = Metrics::new();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::bind(any, settings, &metrics).expect("a free port");
@@ -487,6 +494,7 @@ fn start(settings: ServerSettings) -> Started {
     let sample = Arc::new(Sample::default());
     let (drain, drains) = watch::channel(false);
     let made = Arc::clone(&sample);
+    let server = server.behind(entrance);
     let running = server.start(move |_| Arc::clone(&made), &drains).expect("a server");
     Started { sample, metrics, address, drain, running }
 }
