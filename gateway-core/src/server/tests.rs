@@ -51,8 +51,8 @@ pub(super) struct Sample {
     gate: Semaphore,
     /// `/block` stops the whole core while somebody holds this.
     block: Mutex<()>,
-    /// What `/keep` holds on to: the body of its request.
-    kept: Mutex<Option<Incoming>>,
+    /// What `/keep` holds on to: the bodies of its requests.
+    kept: Mutex<Vec<Incoming>>,
     /// Requests that are being served.
     serving: AtomicUsize,
 }
@@ -98,7 +98,7 @@ impl Serve for Arc<Sample> {
                 "ok".into()
             }
             "/keep" => {
-                *self.kept.lock().expect("no panic") = Some(request.into_body());
+                self.kept.lock().expect("no panic").push(request.into_body());
                 "ok".into()
             }
             "/panic" => panic!("as the test wants"),

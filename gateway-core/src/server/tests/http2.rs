@@ -91,8 +91,7 @@ async fn each_wait_for_a_client_of_http_2_ends_at_its_own_time() {
 #[tokio::test(start_paused = true)]
 async fn who_does_not_go_when_told_to_is_cut() {
     // The preface and settings, and from then on nothing: not even an answer to a ping.
-    let opening = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0";
-    for (opening, expected_s) in [(opening, 11), (&opening[..20], 10)] {
+    for (opening, expected_s) in [(OPENING, 11), (&OPENING[..20], 10)] {
         let script = async |client: &mut DuplexStream, _: &_| {
             let started = Instant::now();
             say(client, opening).await;
@@ -322,4 +321,92 @@ async fn a_connection_that_breaks_is_over_once_its_streams_have_heard_of_it() {
         speaker.ends.abort();
     })
     .await;
+}
+
+const OPENING: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0";
+
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let [_, size @ ..] = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    [&size[..], &[kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// The next frame of one of these kinds: which one, and how its payload ends.
+async fn next(client: &mut DuplexStream, kinds: &[u8]) -> (u8, Option<u8>) {
+    loop {
+        let mut header = [0; 9];
+        client.read_exact(&mut header).await.expect("a frame");
+        let [a, b, c, kind, ..] = header;
+        let size = usize::try_from(u32::from_be_bytes([0, a, b, c])).expect("short");
+        let mut payload = vec![0; size];
+        client.read_exact(&mut payload).await.expect("a frame");
+        if kinds.contains(&kind) {
+            return (kind, payload.last().copied());
+        }
+    }
+}
+
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+
+#[tokio::test(start_paused = true)]
+async fn unread_bodies_have_so_much_room_and_no_more() {
+    const FLOW_CONTROL_ERROR: u8 = 3;
+    // POST, http, /keep, host a.
+    let post = b"\x83\x86\x04\x05/keep\x01\x01a";
+    let piece = [0; 16 * 1024];
+    // Streams that send 256 KiB each; and what the next byte ends.
+    for (streams, ends) in [(1, RST_STREAM), (4, GOAWAY)] {
+        let http2 = Http2Settings { streams_max: 10, ..settings().http2 };
+        let script = async |client: &mut DuplexStream, core: &Core<Arc<Sample>>| {
+            say(client, OPENING).await;
+            // The windows are those of the settings once they are acknowledged.
+            next(client, &[SETTINGS]).await;
+            client.write_all(&frame(SETTINGS, 1, 0, &[])).await.expect("a server");
+            for stream in (1..).step_by(2).take(streams) {
+                client.write_all(&frame(1, 4, stream, post)).await.expect("a server");
+                for _ in 0..16 {
+                    client.write_all(&frame(0, 0, stream, &piece)).await.expect("a server");
+                }
+            }
+            client.write_all(&frame(PING, 0, 0, &[7; 8])).await.expect("a server");
+            assert_eq!(
+                next(client, &[RST_STREAM, PING, GOAWAY]).await,
+                (PING, Some(7)),
+                "all of it has room"
+            );
+            assert_eq!(core.serve.kept.lock().expect("no panic").len(), streams);
+            // Of a stream that has room of its own, where the connection has none.
+            let last = if streams == 1 { 1 } else { 9 };
+            if last > 1 {
+                client.write_all(&frame(1, 4, last, post)).await.expect("a server");
+            }
+            client.write_all(&frame(0, 0, last, b"x")).await.expect("a server");
+            assert_eq!(
+                next(client, &[RST_STREAM, PING, GOAWAY]).await,
+                (ends, Some(FLOW_CONTROL_ERROR))
+            );
+            client.shutdown().await.expect("a server");
+        };
+        let piped = Piped::new(ServerSettings { http2, ..settings() });
+        LocalSet::new().run_until(piped.play(script)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_no_ping_is_given_up() {
+    let script = async |client: &mut DuplexStream, core: &Core<Arc<Sample>>| {
+        let started = Instant::now();
+        say(client, OPENING).await;
+        // GET, http, /gate, host a.
+        let get = b"\x82\x86\x04\x05/gate\x01\x01a";
+        client.write_all(&frame(1, 5, 1, get)).await.expect("a server");
+        hear_all(client).await;
+        assert_eq!(started.elapsed().as_secs(), 30 + 15);
+        while core.serve.serving.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    LocalSet::new().run_until(Piped::new(settings()).play(script)).await;
 }
