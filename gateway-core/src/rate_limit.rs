@@ -19,6 +19,6 @@ mod quota;
 mod tests;
 
 pub use self::bucket::{Bucket, BucketState, Charge};
-pub use self::key::{BucketKey, KeyHasher, KeyPart};
+pub use self::key::{BucketKey, KeyHasher, KeyPart, network};
 pub use self::limited::RateLimited;
 pub use self::quota::{InvalidQuota, Quota};

@@ -8,7 +8,7 @@
 //! [`background`] is the runtime for everything beside the hot path, [`lag`] how far a core is behind.
 //!
 //! Invariants
-//! - Nothing on a core is shared or moved to another one, except the two process-wide counts: open
+//! - Nothing on a core is shared or moved to another one, except the process-wide counts of open
 //!   connections, and whatever the [`Serve`] chooses to share.
 //! - Every wait on a client has a bound: for the head of a request, between requests, and for a
 //!   client that takes nothing of its answer.
@@ -17,8 +17,8 @@
 //!   or by the moment when somebody is in a hurry.
 //! - A panic while serving ends that connection and nothing else.
 //!
-//! Above `connections_max` a new connection is closed at once, without an answer: a queue in the
-//! kernel would hide the overload. A head that is no HTTP, too long or too slow has an answer and a
+//! Above `connections_max`, or those of one address (`per_address`), a new connection is closed at once,
+//! without an answer: a queue in the kernel would hide the overload. A head that is no HTTP, too long or too slow has an answer and a
 //! record like any request, and the connection ends with it.
 //!
 //! On Linux each core has its own listener (`SO_REUSEPORT`); elsewhere the cores share one.
@@ -39,6 +39,7 @@ mod intake;
 mod joined;
 pub mod lag;
 mod listen;
+mod per_address;
 pub mod proxy_protocol;
 pub mod redirect;
 mod rest;
@@ -51,6 +52,7 @@ mod watched;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -67,6 +69,7 @@ use crate::body::BodyError;
 use crate::guard::head::HeadLimits;
 use crate::metric::{ConnectionEnd, Metrics, Tasks};
 use crate::permit::Permits;
+use crate::server::per_address::PerAddress;
 
 pub use self::entrance::Entrance;
 pub use self::handover::{ClientIo, Handover};
@@ -96,6 +99,8 @@ pub struct ServerSettings {
     pub cores: usize,
     /// Open connections, all cores together.
     pub connections_max: u32,
+    /// Those of one address; `None`: no bound but the one above.
+    pub connections_per_address_max: Option<NonZeroU32>,
     /// Time for the head of a request, from its first byte; on a new connection from the start.
     pub head_timeout: Duration,
     /// How long a connection is kept that waits for a request, or whose client takes nothing of
@@ -133,6 +138,7 @@ struct Shared {
     settings: Arc<ServerSettings>,
     entrance: Arc<Entrance>,
     connections: Arc<Permits>,
+    per_address: Arc<PerAddress>,
     open: Gauge,
     resting: Gauge,
     ends: Family<ConnectionEnd, Counter>,
@@ -182,6 +188,7 @@ impl Server {
         let shared = Shared {
             hurries,
             connections: Permits::new(settings.connections_max),
+            per_address: PerAddress::new(settings.connections_per_address_max),
             entrance: Arc::default(),
             settings: Arc::new(settings),
             open: metrics.connections.clone(),

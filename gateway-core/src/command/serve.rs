@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -301,6 +302,7 @@ fn settings(platform: &Platform) -> ServerSettings {
     ServerSettings {
         cores: server.cores,
         connections_max: server.connections_max,
+        connections_per_address_max: server.connections_per_address_max.and_then(NonZeroU32::new),
         head_timeout: server.head_timeout.get(),
         idle_timeout: server.idle_timeout.get(),
         head_limits: HeadLimits {

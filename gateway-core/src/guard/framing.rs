@@ -12,11 +12,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::ext::Protocol;
 
 use crate::error::Refusal;
+use crate::guard::head::is_target_char;
 
 /// A request that has no one meaning, or asks for what a gateway never does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum FramingRefused {
     /// The target names another host than `Host`.
     #[error("the target and Host name different hosts")]
     HostMismatch,
+    /// The target of an HTTP/2 request has a byte that HTTP/1.1's could not have.
+    #[error("the request target has a character that no target has")]
+    TargetMalformed,
     /// Several lengths, one that is no number, or one beside a transfer coding.
     #[error("the body's length is ambiguous")]
     LengthAmbiguous,
@@ -47,9 +51,10 @@ pub enum FramingRefused {
 impl Refusal for FramingRefused {
     fn status(&self) -> StatusCode {
         match self {
-            Self::HostInvalid | Self::HostMismatch | Self::LengthAmbiguous => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::HostInvalid
+            | Self::HostMismatch
+            | Self::TargetMalformed
+            | Self::LengthAmbiguous => StatusCode::BAD_REQUEST,
             // 501 and not 405: no target of a gateway has these, so there is no `Allow` to give.
             Self::TransferCodingUnknown
             | Self::MethodNotImplemented
@@ -61,6 +66,7 @@ impl Refusal for FramingRefused {
     fn code(&self) -> &'static str {
         match self {
             Self::HostInvalid | Self::HostMismatch => "host_invalid",
+            Self::TargetMalformed => "request_malformed",
             Self::LengthAmbiguous => "body_length_ambiguous",
             Self::TransferCodingUnknown => "transfer_coding_not_implemented",
             Self::MethodNotImplemented => "method_not_implemented",
@@ -73,6 +79,7 @@ impl Refusal for FramingRefused {
         let detail = match self {
             Self::HostInvalid => "Send exactly one `Host`, with the name you connect to.",
             Self::HostMismatch => "The request target and `Host` name different hosts.",
+            Self::TargetMalformed => "The request target has a character to be escaped.",
             Self::LengthAmbiguous => {
                 "Send one `Content-Length`, or `Transfer-Encoding: chunked`, not both."
             }
@@ -94,6 +101,7 @@ impl Refusal for FramingRefused {
 /// [`FramingRefused`] with the first rule that is broken.
 pub fn check(head: &Parts) -> Result<(), FramingRefused> {
     check_method(head)?;
+    check_target(head)?;
     check_host(head)?;
     check_length(&head.headers)?;
     let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
@@ -141,6 +149,14 @@ fn check_method(head: &Parts) -> Result<(), FramingRefused> {
         (&Method::CONNECT | &Method::TRACE, _) => Err(FramingRefused::MethodNotImplemented),
         _ => Ok(()),
     }
+}
+
+/// What the bytes of an HTTP/1.1 head were asked about before. A fragment cannot be seen here: the
+/// library has cut it off.
+fn check_target(head: &Parts) -> Result<(), FramingRefused> {
+    let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let is_sound = head.version != Version::HTTP_2 || target.bytes().all(is_target_char);
+    is_sound.then_some(()).ok_or(FramingRefused::TargetMalformed)
 }
 
 fn join_cookies(headers: &mut HeaderMap) {

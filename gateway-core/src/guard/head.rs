@@ -236,7 +236,7 @@ impl HeadReader {
     fn read_length(&mut self, value: &[u8]) -> Result<(), HeadRefused> {
         let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         let number = std::str::from_utf8(value).ok().filter(|_| is_number);
-        let length = number.and_then(|number| number.parse().ok());
+        let length = number.and_then(|number| number.parse().ok()).filter(|&it| it <= LENGTH_MAX);
         let length = length.ok_or(FramingRefused::LengthAmbiguous)?;
         if self.is_chunked || self.length.replace(length).is_some() {
             return Err(FramingRefused::LengthAmbiguous.into());
@@ -284,6 +284,9 @@ pub(crate) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), HeadRefused> {
     }
     Ok((name, value.trim_ascii()))
 }
+
+/// The library has a meaning of its own for the two numbers above, and an answer.
+const LENGTH_MAX: u64 = u64::MAX - 2;
 
 /// A method may be longer than any that is known, and the version takes its place.
 const REQUEST_LINE_EXTRA: usize = 64;
@@ -339,7 +342,7 @@ const fn is_token_char(byte: u8) -> bool {
 
 /// Visible ASCII without what a URI never has: no fragment, and nothing that servers take for a
 /// delimiter. Some that a strict reading excludes are left to the path's own rules.
-const fn is_target_char(byte: u8) -> bool {
+pub(super) const fn is_target_char(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~') && !matches!(byte, b'#' | b'<' | b'>' | b'`')
 }
 

@@ -152,7 +152,7 @@ pub struct CertificateFile {
 /// Labels of a connection that the gateway ended for what its client did.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ConnectionEnd {
-    /// `full`, `stalled`, `flood`, `broken_http2`, `unreadable` or `head_too_slow`.
+    /// `full`, `address_full`, `stalled`, `flood`, `broken_http2`, `unreadable` or `head_too_slow`.
     pub reason: &'static str,
 }
 

@@ -74,7 +74,10 @@ impl KeyHasher {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// Whom an address stands for: an IPv6 address for its /64, as one household or machine has all of
+/// those; an IPv4 address that is written as IPv6 for itself.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

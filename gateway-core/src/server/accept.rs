@@ -47,8 +47,9 @@ impl Life {
                 Ok(listener) => listener,
                 Err(error) => return not_started(&started, error),
             };
-            let Shared { settings, ends, resting, .. } = &shared;
-            let core = Core::new(make(), Arc::clone(settings), ends.clone(), resting.clone());
+            let Shared { settings, ends, resting, per_address, .. } = &shared;
+            let counts = (resting.clone(), Arc::clone(per_address));
+            let core = Core::new(make(), Arc::clone(settings), ends.clone(), counts);
             let door = Door { core, shared, is_full: Cell::new(false) };
             let _ = started.send(Ok(()));
             // Each core's end closes, so that the server notices one that says nothing.

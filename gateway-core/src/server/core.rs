@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -17,6 +18,7 @@ use crate::guard::head::HeadLimits;
 use crate::metric::ConnectionEnd;
 use crate::permit::Permit;
 use crate::server::ServerSettings;
+use crate::server::per_address::{PerAddress, Seat};
 
 /// The library holds this many header fields without allocating.
 const HEADERS_FOR_FREE: usize = 100;
@@ -36,6 +38,7 @@ pub(super) struct Core<S> {
     pub(super) settings: Arc<ServerSettings>,
     pub(super) head_limits: HeadLimits,
     pub(super) ends: Family<ConnectionEnd, Counter>,
+    per_address: Arc<PerAddress>,
     draining_since: Cell<Option<Instant>>,
     connections: RefCell<HashMap<u64, Option<Waker>>>,
     connections_seen: Cell<u64>,
@@ -50,7 +53,7 @@ impl<S> Core<S> {
         serve: S,
         settings: Arc<ServerSettings>,
         ends: Family<ConnectionEnd, Counter>,
-        resting: Gauge,
+        (resting, per_address): (Gauge, Arc<PerAddress>),
     ) -> Rc<Self> {
         let limits = settings.head_limits;
         let head_limits = HeadLimits {
@@ -64,6 +67,7 @@ impl<S> Core<S> {
             settings,
             head_limits,
             ends,
+            per_address,
             draining_since: Cell::default(),
             connections: RefCell::default(),
             connections_seen: Cell::default(),
@@ -80,6 +84,17 @@ impl<S> Core<S> {
         self.connections.borrow_mut().insert(id, None);
         open.inc();
         Place { core: Rc::clone(self), id, open, _permit: permit }
+    }
+
+    /// Counts a connection as one of its address's, until this is dropped; `None` when that has all that
+    /// it may have.
+    pub(super) fn seat(&self, peer: SocketAddr) -> Option<Seat> {
+        let seat = self.per_address.take(peer.ip());
+        if seat.is_none() {
+            self.ends.get_or_create(&ConnectionEnd { reason: "address_full" }).inc();
+            tracing::debug!(%peer, "all connections of an address are in use");
+        }
+        seat
     }
 
     /// The HTTP library has a connection, until this is dropped.

@@ -32,6 +32,7 @@ impl Entrance {
     ) {
         match self {
             Self { proxy_protocol: None, tls: None } => {
+                let Some(_seat) = place.core.seat(peer) else { return };
                 connection::run(place, stream, Transport::plain(peer)).await;
             }
             _ => Box::pin(self.serve_led_in(place, stream, peer)).await,
@@ -50,6 +51,8 @@ impl Entrance {
                 None => return,
             }
         }
+        // Behind a balancer, the client's own address.
+        let Some(_seat) = place.core.seat(peer) else { return };
         let Some(tls) = &self.tls else {
             return connection::run(place, stream, Transport::plain(peer)).await;
         };

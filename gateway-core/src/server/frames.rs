@@ -36,6 +36,7 @@ const HEADER_SIZE: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
 
 const END_STREAM: u8 = 1;
 
@@ -54,6 +55,7 @@ pub(super) struct Frames {
     sent: usize,
     /// Small frames of data since they were last asked about.
     small: u32,
+    says_goodbye: bool,
 }
 
 impl Frames {
@@ -68,6 +70,7 @@ impl Frames {
             refilled: Instant::now(),
             sent: 0,
             small: 0,
+            says_goodbye: false,
         }
     }
 
@@ -109,6 +112,11 @@ impl Frames {
         std::mem::take(&mut self.small)
     }
 
+    /// Whether the client has said that it will ask for nothing more.
+    pub(super) const fn says_goodbye(&self) -> bool {
+        self.says_goodbye
+    }
+
     /// So many tokens come back.
     pub(super) fn earn(&mut self, tokens: u32) {
         self.tokens = self.tokens.saturating_add(tokens).min(self.tokens_max);
@@ -121,6 +129,7 @@ impl Frames {
         if kind == DATA && self.left < SMALL_SIZE {
             self.small += 1;
         }
+        self.says_goodbye |= kind == GOAWAY;
         let cost = match kind {
             // It begins a request, and requests have limits of their own.
             HEADERS => 0,

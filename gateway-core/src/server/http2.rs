@@ -1,16 +1,19 @@
 //! One HTTP/2 connection: the HTTP library speaks, this file bounds every wait for its client.
 //!
 //! Each stream is a task on the core's thread. A stream whose client takes nothing of its answer is
-//! cancelled alone; the connection goes on. A stream may also be handed over, as a WebSocket is
+//! cancelled alone; the connection goes on. What is left of an answer when nobody can cancel it any
+//! more ends its connection ([`pieces`]). A stream may also be handed over, as a WebSocket is
 //! ([`handed_over`]).
 //!
 //! Invariants
-//! - A connection says that it ends (GOAWAY) before it does, and what is in flight then is answered.
+//! - A connection says that it ends (GOAWAY) before it does, and what is in flight then is answered, to
+//!   the last byte.
 //! - What a client may make the gateway hold is bounded, whatever its windows say.
 //!
 //! Not here: what a request must be (`guard`), frames for nothing (`frames`).
 
 mod handed_over;
+mod pieces;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -20,9 +23,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, Request, Response, header};
-use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -33,9 +34,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::handed_over::HandedOver;
+use self::pieces::{LeftOver, Pieces};
 use crate::alarm::Alarm;
 use crate::server::connection::Connected;
-use crate::server::watched::{Heard, Phase, Served, State, Watched};
+use crate::server::watched::{Heard, Phase, State, Watched};
 use crate::server::{Handover, Serve, ServerSettings};
 
 /// Bytes of one request's body that a client may send before they are read.
@@ -44,8 +46,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same of all requests of one connection: what unread bodies can cost.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
-/// Bytes of an answer that wait for its client. As much is given to the library at once: it holds
-/// what it is given, and only a stream that has more to give is attended to.
+/// Bytes of an answer that wait for its client. As much is given to the library at once.
 const SEND_BUFFER_MAX: usize = 64 * 1024;
 
 /// Streams that a client has cancelled before they were looked at.
@@ -65,9 +66,11 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How a connection ends, if not by itself.
 enum End {
     Closed(hyper::Result<()>),
+    /// The library ends it without a word. So it does where a CONNECT says that it has a body.
+    Silent,
     /// Nobody asks for anything.
     Unused,
-    /// The client reads nothing at all.
+    /// The client reads nothing at all, or nothing of what is left of an answer.
     Stalled,
     /// The client makes work for nothing.
     Flooded,
@@ -84,6 +87,7 @@ where
         idle_timeout: on.core.settings.idle_timeout,
         tasks: Rc::default(),
         handed_over: HandedOver::default(),
+        left_over: Rc::default(),
     };
     let peer = on.transport.peer;
     match speak(on, io, &streams).await {
@@ -93,6 +97,10 @@ where
             if !on.state.has_ended() {
                 on.count_end("broken_http2");
             }
+        }
+        End::Silent => {
+            tracing::debug!(%peer, "the library hung up on a client");
+            on.count_end("broken_http2");
         }
         End::Stalled => on.stalled(),
         End::Flooded => on.flooded(),
@@ -111,8 +119,8 @@ where
 {
     let (core, state) = (&on.core, &on.state);
     let service = service_fn({
-        let (on, handed_over) = (Rc::clone(on), streams.handed_over.clone());
-        move |request| answer(Rc::clone(&on), handed_over.clone(), request)
+        let (on, streams) = (Rc::clone(on), streams.clone());
+        move |request| answer(Rc::clone(&on), streams.clone(), request)
     });
     let builder = builder(&core.settings, streams.clone());
     let mut http = pin!(builder.serve_connection(TokioIo::new(io), service));
@@ -122,14 +130,15 @@ where
         state.begin_turn();
         loop {
             if let Poll::Ready(closed) = http.as_mut().poll(context) {
-                return Poll::Ready(End::Closed(closed));
+                let is_silent = closed.is_ok() && leaving.is_none() && !state.has_ended();
+                return Poll::Ready(if is_silent { End::Silent } else { End::Closed(closed) });
             }
             if state.is_flooded() {
                 return Poll::Ready(End::Flooded);
             }
             let must_leave = leaving.is_none() && core.draining_since().is_some();
             if !must_leave {
-                let Some((due, end)) = due(on, leaving) else { return Poll::Pending };
+                let Some((due, end)) = due(on, streams, leaving) else { return Poll::Pending };
                 ready!(alarm.poll_at(due, context));
                 if leaving.is_some() || matches!(end, End::Stalled) {
                     return Poll::Ready(end);
@@ -144,9 +153,15 @@ where
 
 /// When the wait for the client ends, and how; `None` while it is not the client that is waited
 /// for.
-fn due<S>(on: &Connected<S>, leaving: Option<Instant>) -> Option<(Instant, End)> {
+fn due<S>(
+    on: &Connected<S>,
+    streams: &Streams,
+    leaving: Option<Instant>,
+) -> Option<(Instant, End)> {
     let (settings, state) = (&on.core.settings, &on.state);
-    if let Some(since) = state.blocked_since() {
+    let blocked_since = state.blocked_since();
+    let waits_since = streams.left_over.waits_since(blocked_since.is_some());
+    if let Some(since) = blocked_since.into_iter().chain(waits_since).min() {
         return Some((since + settings.idle_timeout, End::Stalled));
     }
     if state.phase() == Phase::Serving {
@@ -179,9 +194,9 @@ fn builder(settings: &ServerSettings, streams: Streams) -> http2::Builder<Stream
 
 async fn answer<S: Serve>(
     on: Rc<Connected<S>>,
-    handed_over: HandedOver,
+    streams: Streams,
     mut request: Request<Incoming>,
-) -> Result<Response<Pieces<Served<S::Body>>>, Infallible> {
+) -> Result<Response<Pieces<S::Body>>, Infallible> {
     let is_connect = request.method() == Method::CONNECT;
     let accepted = is_connect.then(|| hyper::upgrade::on(&mut request));
     let mut response = on.answer(request).await;
@@ -190,54 +205,9 @@ async fn answer<S: Serve>(
     response.headers_mut().remove(header::UPGRADE);
     let heir = response.extensions_mut().remove::<Handover>();
     if let (Some(accepted), Some(heir)) = (accepted, heir) {
-        handed_over.leave_to(heir, accepted, &on.state);
+        streams.handed_over.leave_to(heir, accepted, &on.state);
     }
-    let state = Rc::clone(&on.state);
-    Ok(response.map(|body| Pieces { body, rest: Bytes::new(), state }))
-}
-
-/// A body in pieces of a bounded size. They are not copied.
-struct Pieces<B> {
-    body: B,
-    rest: Bytes,
-    state: Rc<State>,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.get_mut();
-        if this.rest.is_empty() {
-            match ready!(Pin::new(&mut this.body).poll_frame(context)?).map(Frame::into_data) {
-                Some(Ok(data)) => this.rest = data,
-                Some(Err(trailers)) => return Poll::Ready(Some(Ok(trailers))),
-                None => return Poll::Ready(None),
-            }
-        }
-        let size = this.rest.len().min(SEND_BUFFER_MAX);
-        let piece = Frame::data(this.rest.split_to(size));
-        this.state.hears(Poll::Ready(Some(Ok(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let rest = u64::try_from(self.rest.len()).unwrap_or(u64::MAX);
-        let of_body = self.body.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(of_body.lower().saturating_add(rest));
-        if let Some(upper) = of_body.upper() {
-            hint.set_upper(upper.saturating_add(rest));
-        }
-        hint
-    }
+    Ok(response.map(|served| Pieces::new(served, streams.left_over)))
 }
 
 /// The streams of one connection.
@@ -247,6 +217,7 @@ struct Streams {
     idle_timeout: Duration,
     tasks: Rc<RefCell<JoinSet<()>>>,
     handed_over: HandedOver,
+    left_over: Rc<LeftOver>,
 }
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {

@@ -1,6 +1,7 @@
 //! Bytes in, bytes out. Waits are tested over pipes under paused time, the rest over TCP.
 
 mod http2;
+mod per_address;
 mod rest;
 
 use std::io::{Read as _, Write as _};
@@ -30,6 +31,7 @@ pub(super) fn settings() -> ServerSettings {
     ServerSettings {
         cores: 1,
         connections_max: 100,
+        connections_per_address_max: None,
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(75),
         head_limits: HeadLimits {
@@ -49,8 +51,8 @@ pub(super) struct Sample {
     gate: Semaphore,
     /// `/block` stops the whole core while somebody holds this.
     block: Mutex<()>,
-    /// What `/keep` holds on to: the body of its request.
-    kept: Mutex<Option<Incoming>>,
+    /// What `/keep` holds on to: the bodies of its requests.
+    kept: Mutex<Vec<Incoming>>,
     /// Requests that are being served.
     serving: AtomicUsize,
 }
@@ -96,10 +98,12 @@ impl Serve for Arc<Sample> {
                 "ok".into()
             }
             "/keep" => {
-                *self.kept.lock().expect("no panic") = Some(request.into_body());
+                self.kept.lock().expect("no panic").push(request.into_body());
                 "ok".into()
             }
             "/panic" => panic!("as the test wants"),
+            "/frame" => Bytes::from(vec![b'x'; 16 << 10]),
+            "/piece" => Bytes::from(vec![b'x'; 64 << 10]),
             "/large" => Bytes::from(vec![b'x'; 1 << 20]),
             "/echo" => match request.into_body().collect().await {
                 Ok(body) => body.to_bytes(),
@@ -161,7 +165,8 @@ impl Piped {
     pub(super) fn new(settings: ServerSettings) -> Self {
         let (client, server) = duplex(16 * 1024);
         let (settings, resting) = (Arc::new(settings), Gauge::default());
-        let core = Core::new(Arc::default(), settings, Family::default(), resting);
+        let counts = (resting, Arc::default());
+        let core = Core::new(Arc::default(), settings, Family::default(), counts);
         let permit = Permits::new(1).take().expect("a permit");
         let place = core.enter(permit, Default::default());
         Self { client, place, server: Some(server) }
@@ -478,6 +483,10 @@ struct Started {
 }
 
 fn start(settings: ServerSettings) -> Started {
+    start_behind(settings, Entrance::default())
+}
+
+fn start_behind(settings: ServerSettings, entrance: Entrance) -> Started {
     let metrics = Metrics::new();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::bind(any, settings, &metrics).expect("a free port");
@@ -485,6 +494,7 @@ fn start(settings: ServerSettings) -> Started {
     let sample = Arc::new(Sample::default());
     let (drain, drains) = watch::channel(false);
     let made = Arc::clone(&sample);
+    let server = server.behind(entrance);
     let running = server.start(move |_| Arc::clone(&made), &drains).expect("a server");
     Started { sample, metrics, address, drain, running }
 }

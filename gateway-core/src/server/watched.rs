@@ -2,7 +2,8 @@
 //!
 //! The HTTP library does not say whether a client is between requests or inside the head of one.
 //! But bytes that arrive while no request is being served belong to a head; and a request is
-//! being served from the call of the service until the body of its answer is dropped.
+//! being served from the call of the service until the body of its answer is dropped; with HTTP/2,
+//! until all of it has gone out.
 //!
 //! The bytes pass through `intake` or `frames` here, on their way to the library.
 
@@ -228,6 +229,7 @@ impl State {
         }
     }
 
+    /// TLS may say that it has written what the client has not taken: then it is the flush that waits.
     fn has_written<T>(&self, polled: Poll<T>) -> Poll<T> {
         if polled.is_ready() {
             self.blocked_since.set(None);
@@ -241,6 +243,13 @@ impl State {
 /// A request that is being served.
 #[derive(Debug)]
 pub(super) struct Serving(Rc<State>);
+
+impl Serving {
+    /// Notes what its service said when it was polled.
+    pub(super) fn hears<T>(&self, polled: Poll<T>) -> Poll<T> {
+        self.0.hears(polled)
+    }
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -351,6 +360,7 @@ impl<S> Watched<S> {
                 frames.earn(state.owed.take());
                 let is_paid = frames.take(bytes);
                 state.small_frames.set(state.small_frames.get() + frames.take_small());
+                state.has_ended.set(frames.says_goodbye());
                 if is_paid {
                     return bytes.len();
                 }
@@ -443,13 +453,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.io).poll_flush(context);
         this.state.is_flushed.set(polled.is_ready());
-        polled
+        this.state.has_written(polled)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.state.is_flushed.set(false);
-        Pin::new(&mut this.io).poll_shutdown(context)
+        let polled = Pin::new(&mut this.io).poll_shutdown(context);
+        this.state.has_written(polled)
     }
 }
 
@@ -470,7 +481,7 @@ impl<B: Body + Unpin> Body for Served<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(context);
-        this.serving.0.hears(polled)
+        this.serving.hears(polled)
     }
 
     fn is_end_stream(&self) -> bool {

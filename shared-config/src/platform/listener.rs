@@ -52,6 +52,9 @@ pub struct Server {
     /// Open client connections; above this new ones are refused until one ends.
     #[schemars(range(min = 1))]
     pub connections_max: u32,
+    /// The same for each client's address; absent: no bound but the one above.
+    #[schemars(range(min = 1))]
+    pub connections_per_address_max: Option<u32>,
     /// Time for a client to send the head of a request.
     pub head_timeout: Duration,
     /// Time for a client to send the body of a request, whole.

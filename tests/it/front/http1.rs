@@ -145,6 +145,8 @@ fn a_body_that_could_end_in_two_places_is_refused() {
         ("a length with a space", "Content-Length: 4 8~"),
         ("an empty length", "Content-Length: ~"),
         ("a length beyond 64 bits", "Content-Length: 18446744073709551621~"),
+        ("the greatest length of 64 bits", "Content-Length: 18446744073709551615~"),
+        ("the one before", "Content-Length: 18446744073709551614~"),
         ("the coding twice", "Transfer-Encoding: chunked~Transfer-Encoding: chunked~"),
         ("another coding after it", "Transfer-Encoding: chunked~Transfer-Encoding: cow~"),
         ("a name with a space", "Content-Length: 5~Transfer-Encoding : chunked~"),

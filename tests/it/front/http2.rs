@@ -10,8 +10,8 @@ use hyper_util::rt::TokioIo;
 
 use super::Setup;
 use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Framed, HEADERS, PING, PRIORITY, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, block, frame, get, window_of,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Framed, GOAWAY, HEADERS, PING, PRIORITY,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get, window_of,
 };
 
 #[derive(Clone)]
@@ -128,6 +128,11 @@ fn a_request_that_no_library_sends_is_refused_alone() {
         ("an empty path", [without(":path"), vec![(":path", "")]].concat(), malformed),
         ("a path with a space", get("/a HTTP/1.1"), malformed),
         ("a path with a line's end", get("/a\r\nevil: 1"), malformed),
+        // The library cuts it off; what is left is what is asked for.
+        ("a fragment", get("/a#.png"), "200"),
+        ("a path beyond ASCII", get("/caf\u{e9}"), "400"),
+        ("a query beyond ASCII", get("/a?caf\u{e9}"), "400"),
+        ("a backtick in a query", get("/a?b=`"), "400"),
         ("no slash", get("a"), malformed),
         ("no method", without(":method"), malformed),
         ("no scheme", without(":scheme"), malformed),
@@ -224,6 +229,25 @@ async fn who_makes_work_for_nothing_is_cut_and_nobody_else_notices() {
         rest.split_once(' ')?.1.parse::<usize>().ok()
     });
     assert!(ended.sum::<usize>() >= floods, "{metrics}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_library_ends_without_a_word_is_counted() {
+    let setup = Setup::start();
+    let mut leaving = Framed::open(&setup);
+    leaving.request(1, &get("/a"));
+    assert_eq!(leaving.outcome(1), "200");
+    leaving.send(GOAWAY, 0, 0, &[0; 8]);
+    leaving.end();
+    let connect = [(":method", "CONNECT"), (":authority", "a"), ("content-length", "5")];
+    let mut framed = Framed::open(&setup);
+    framed.send(HEADERS, END_HEADERS, 1, &block(&connect));
+    assert_eq!(framed.outcome(1), "closed");
+    let metrics = setup.gateway.metrics().await;
+    assert!(metrics.contains("ended_total{reason=\"broken_http2\"} 1\n"), "{metrics}");
+    let mut plain = Framed::open(&setup);
+    plain.request(1, &connect[..2]);
+    assert_eq!(plain.outcome(1), "501", "without a body, it is a request like any other");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::thread;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use rustls::client::{Resumption, Tls12Resumption};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::client::TlsStream;
@@ -21,8 +22,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
 use crate::metric::{Handshake, HandshakeFailure};
+use crate::server::core::Core;
 use crate::server::rest::QUIET;
-use crate::server::tests::{GET, OK, Piped, hear, hear_all, say, settings};
+use crate::server::tests::{GET, OK, Piped, Sample, hear, hear_all, say, settings};
 use crate::server::{
     Entrance, Protocol, RefusedHead, Running, Serve, Server, ServerSettings, Transport, connection,
 };
@@ -553,8 +555,10 @@ fn the_end_of_each_certificate_is_shown_until_it_is_replaced() {
     assert_eq!(ends(&metrics), [line("a.example")]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_connection_rests_as_it_does_without_tls() {
+const GET_LARGE: &str = "GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Serves a connection with TLS over a pipe while `script` plays the client; both must come to an end.
+async fn play(script: impl AsyncFnOnce(&mut TlsStream<DuplexStream>, &Core<Arc<Sample>>)) {
     let authority = Authority::new();
     let metrics = Arc::new(Metrics::new());
     let tls = Tls::build(authority.settings(), Clock::system(), metrics).expect("TLS");
@@ -564,24 +568,55 @@ async fn a_connection_rests_as_it_does_without_tls() {
     let name = ServerName::try_from("a.example").expect("a name");
     let client = TlsConnector::from(Arc::new(authority.client().build())).connect(name, client);
     let (server, mut client) = tokio::try_join!(accepted, client).expect("a handshake");
-    let script = async {
+    let transport = Transport::plain(([127, 0, 0, 1], 1).into());
+    let transport = Transport { is_tls: true, protocol: Protocol::Http1, ..transport };
+    let core = Rc::clone(&place.core);
+    let serving = async move {
+        connection::run(&place, server, transport).await;
+        drop(place);
+    };
+    tokio::join!(serving, script(&mut client, &core));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_what_tls_has_taken_and_the_client_has_not() {
+    for request in [GET_LARGE, &GET_LARGE.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")] {
+        play(async |client, core| {
+            say(client, request).await;
+            core.drain();
+            let (mut taken, mut some) = (Vec::new(), vec![0; 4 * 1024]);
+            loop {
+                match client.read(&mut some).await.expect("no cut") {
+                    0 => break,
+                    count => taken.extend_from_slice(some.get(..count).expect("read")),
+                }
+                sleep(Duration::from_secs(1)).await;
+            }
+            let body = taken.windows(4).position(|end| end == b"\r\n\r\n").expect("a head") + 4;
+            assert_eq!(taken.len() - body, 1 << 20, "{request:?}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_rests_as_it_does_without_tls() {
+    play(async |client, core| {
         for size in [10, 12_000] {
             // All in one record: what the first read leaves of it, no socket tells of.
             let body = "x".repeat(size);
             let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
-            say(&mut client, &format!("{head}{body}{GET}")).await;
-            assert!(hear(&mut client, &body).await.starts_with("HTTP/1.1 200 OK\r\n"));
-            assert_eq!(hear(&mut client, "ok").await, OK);
-            assert_eq!(place.core.awake(), 1);
+            say(client, &format!("{head}{body}{GET}")).await;
+            assert!(hear(client, &body).await.starts_with("HTTP/1.1 200 OK\r\n"));
+            assert_eq!(hear(client, "ok").await, OK);
+            assert_eq!(core.awake(), 1);
             sleep(QUIET * 2).await;
-            assert_eq!(place.core.awake(), 0);
+            assert_eq!(core.awake(), 0);
         }
         let started = Instant::now();
-        say(&mut client, &GET[..20]).await;
-        assert!(hear_all(&mut client).await.starts_with("HTTP/1.1 408 "));
+        say(client, &GET[..20]).await;
+        assert!(hear_all(client).await.starts_with("HTTP/1.1 408 "));
         assert_eq!(started.elapsed().as_secs(), 10);
-    };
-    let transport = Transport::plain(([127, 0, 0, 1], 1).into());
-    let transport = Transport { is_tls: true, protocol: Protocol::Http1, ..transport };
-    tokio::join!(connection::run(&place, server, transport), script);
+    })
+    .await;
 }

@@ -153,6 +153,7 @@ fn every_other_value_says_what_it_takes() {
         ("server.cores", "2.5", "must be a whole number"),
         ("server.connections_max", "0", "must be at least 1"),
         ("server.connections_max", "5000000000", "must be at most 4294967295"),
+        ("server.connections_per_address_max", "0", "must be at least 1"),
         ("server.header_count_max", "5001", "must be at most 5000"),
         ("server.http2.streams_max", "0", "must be at least 1"),
         ("server.http2.control_frames_max", "99", "must be at least 100"),
