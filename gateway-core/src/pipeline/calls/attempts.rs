@@ -40,7 +40,7 @@ impl<'a> Calling<'a> {
             attempts += called.attempts;
             let next = self.next(policy, number, &called.outcome, started);
             if number > 1 {
-                self.count(if next == Next::Settled { "succeeded" } else { "failed" });
+                self.count(came_to(policy, &called));
             }
             let outcome = called.outcome;
             let wait = match next {
@@ -78,7 +78,7 @@ impl<'a> Calling<'a> {
         let (time_left, typical_time) = (self.due.since(now), typical.get());
         let made = Made { attempt, outcome, time_left, typical: typical_time };
         let next = policy.next(&made, &mut rand::rng());
-        if next == Next::Settled && outcome.is_ok() {
+        if policy.has_succeeded(outcome) {
             typical.note(now.since(started));
         }
         next
@@ -156,6 +156,15 @@ pub(super) struct Attempt<'a> {
     /// Its place among the calls to its service.
     pub(super) place: Option<Place>,
     pub(super) span: OpenSpan,
+}
+
+/// What a retry came to. One that found no room, or no target, was no call.
+fn came_to(policy: &RetryPolicy, retry: &Called) -> &'static str {
+    match &retry.outcome {
+        _ if retry.attempts == 0 => "refused",
+        outcome if policy.has_succeeded(outcome) => "succeeded",
+        _ => "failed",
+    }
 }
 
 /// Lets go of an answer that is not passed on. Where all of it is there, its connection is used
