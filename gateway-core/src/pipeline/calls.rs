@@ -103,24 +103,10 @@ pub(super) async fn upgrade(
     let clock = &worker.core.clock;
     let started = clock.now();
     let span = CallSpan::of_service(&context.trace, service, &request);
-    let due = context.deadline;
     let calling = Calling::of((worker, site), service, context, &span);
     dress(site, context, request.headers_mut());
-    let time_left = due.since(started);
-    let (answer, io) = match service.targets.pick(clock, started) {
-        Ok(target) => {
-            let target = target.within(time_left);
-            let attempt = span.attempt(1, &target);
-            calling.own_fields(&request, &attempt, time_left).settle_in(request.headers_mut());
-            let upgraded = worker.client.upgrade(&target, request, time_left).await;
-            let (answer, io) = match upgraded {
-                Ok(Upgraded { answer, io }) => (Ok(answer), io),
-                Err(failed) => (Err(failed), None),
-            };
-            target.report(&answer, clock.now());
-            call_span::end_attempt(attempt, &answer);
-            (answer, io)
-        }
+    let (answer, io) = match calling.upgraded(request, started).await {
+        Ok(Upgraded { answer, io }) => (Ok(answer), io),
         Err(failed) => (Err(failed), None),
     };
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
@@ -205,18 +191,51 @@ impl<'a> Calling<'a> {
         }
     }
 
+    /// Asks for the bare connection. Its place is one of a call's, until the head of the answer: a
+    /// connection that stays open is no work.
+    async fn upgraded(
+        &self,
+        mut request: Request<Body>,
+        started: Moment,
+    ) -> Result<Upgraded, CallFailed> {
+        let Self { worker, service, .. } = *self;
+        let clock = &worker.core.clock;
+        let time_left = self.due.since(started);
+        let place = self.enter()?;
+        let target = service.targets.pick(clock, started)?.within(time_left);
+        let span = self.span.attempt(1, &target);
+        self.own_fields(&request, &span, time_left).settle_in(request.headers_mut());
+        let upgraded = worker.client.upgrade(&target, request, time_left).await;
+        let (answer, io) = match upgraded {
+            Ok(Upgraded { answer, io }) => (Ok(answer), io),
+            Err(failed) => (Err(failed), None),
+        };
+        self.told(Attempt { target, place, span }, &answer, started);
+        Ok(Upgraded { answer: answer?, io })
+    }
+
     /// Says of an attempt what it came to, to all who learn from it.
     fn ended(
         &self,
-        Attempt { target, place, span }: Attempt<'_>,
+        attempt: Attempt<'_>,
         outcome: Result<Answer, CallFailed>,
         began: Moment,
     ) -> Called {
-        let now = self.worker.core.clock.now();
-        target.report(&outcome, now);
-        leave(place, &outcome, now.since(began));
-        call_span::end_attempt(span, &outcome);
+        let now = self.told(attempt, &outcome, began);
         self.observed(outcome, began, now)
+    }
+
+    fn told(
+        &self,
+        Attempt { target, place, span }: Attempt<'_>,
+        outcome: &Result<Answer, CallFailed>,
+        began: Moment,
+    ) -> Moment {
+        let now = self.worker.core.clock.now();
+        target.report(outcome, now);
+        leave(place, outcome, now.since(began));
+        call_span::end_attempt(span, outcome);
+        now
     }
 
     fn observed(
