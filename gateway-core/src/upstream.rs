@@ -32,6 +32,7 @@ mod http1;
 pub mod key_source;
 mod multiplexed;
 mod own_fields;
+mod pools;
 mod read_ahead;
 mod resolve;
 pub mod retry;

@@ -1,8 +1,7 @@
 //! The client of one core: it keeps that core's connections and calls targets over them.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -10,15 +9,15 @@ use futures::future::BoxFuture;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, Request, Response, Version, header};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::{Body, Carry as _, ServiceBody};
 use crate::permit::Permit;
-use crate::upstream::by_address::ByAddress;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
 use crate::upstream::http1::{Failed, Outgoing};
 use crate::upstream::own_fields::OwnFields;
+use crate::upstream::pools::Pools;
 use crate::upstream::shared_fields::SharedFields;
 use crate::upstream::target::{Target, TargetSettings};
 use crate::upstream::transport::Protocol;
@@ -40,18 +39,6 @@ pub struct Answer {
 pub struct Client<C: Connect = Network> {
     connect: Arc<C>,
     pools: Arc<Pools<C::Stream>>,
-}
-
-/// The unused connections to all targets, by the targets' addresses in memory.
-struct Pools<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    by_target: Mutex<ByAddress<Pool<S>>>,
-    is_swept: AtomicBool,
-}
-
-/// One target's. The weak pointer keeps the key from being given to another target.
-struct Pool<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    target: Weak<Target>,
-    home: Arc<Home<S>>,
 }
 
 /// When an answer must have begun.
@@ -133,8 +120,7 @@ type HeadOf<C> = (Response<()>, Box<Wire<<C as Connect>::Stream>>);
 impl<C: Connect> Client<C> {
     /// A client without connections, which opens them through `connect`.
     pub fn new(connect: C) -> Self {
-        let pools = Pools { by_target: Mutex::default(), is_swept: AtomicBool::new(false) };
-        Self { connect: Arc::new(connect), pools: Arc::new(pools) }
+        Self { connect: Arc::new(connect), pools: Pools::new() }
     }
 
     /// Sends `request` to `target`; of its URL only path and query count.
@@ -346,52 +332,9 @@ impl<C: Connect> Client<C> {
     }
 
     pub(super) fn home(&self, target: &Arc<Target>) -> Arc<Home<C::Stream>> {
-        let key = Arc::as_ptr(target).addr();
-        let mut pools = self.pools.by_target();
-        if let Some(pool) = pools.get(&key) {
-            return Arc::clone(&pool.home);
-        }
-        // A new target is rare (a reload): the time to let go of those that are gone.
-        pools.retain(|_, pool| pool.target.strong_count() > 0);
-        let home = Home::new(target.settings(), target.slots());
-        let pool = Pool { target: Arc::downgrade(target), home: Arc::clone(&home) };
-        pools.insert(key, pool);
-        home
+        self.pools.home(target)
     }
 }
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Pools<S> {
-    fn by_target(&self) -> MutexGuard<'_, ByAddress<Pool<S>>> {
-        self.by_target.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sees to it that connections which nobody uses are hung up, as long as there is the client.
-    fn keep_swept(self: &Arc<Self>) {
-        if self.is_swept.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let pools = Arc::downgrade(self);
-        tokio::spawn(async move {
-            loop {
-                let Some(period) = pools.upgrade().map(|pools| pools.sweep()) else { return };
-                sleep(period).await;
-            }
-        });
-    }
-
-    /// Hangs up on what is unused for too long; says when to look again.
-    fn sweep(&self) -> Duration {
-        let homes: Vec<_> = self.by_target().values().map(|pool| Arc::clone(&pool.home)).collect();
-        homes.iter().for_each(|home| home.sweep());
-        let shortest = homes.iter().map(|home| home.idle_timeout()).min();
-        // Half of it: none is kept for more than one and a half times as long as it may be.
-        let period = shortest.map_or(SWEEP_PERIOD_MAX, |shortest| shortest / 2);
-        period.clamp(SWEEP_PERIOD_MIN, SWEEP_PERIOD_MAX)
-    }
-}
-
-const SWEEP_PERIOD_MIN: Duration = Duration::from_millis(100);
-const SWEEP_PERIOD_MAX: Duration = Duration::from_secs(60);
 
 impl<C: Connect> fmt::Debug for Client<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
