@@ -53,8 +53,8 @@ mod wire;
 
 pub use balance::Balance;
 pub use breaker::{BreakerRules, FailureShare};
-pub(crate) use client::Beside;
 pub use client::{Answer, Client};
+pub(crate) use client::{Beside, InLine};
 pub use condition::FailureRules;
 pub use connect::{Connect, Link, Network, Tcp};
 pub use failed::CallFailed;
@@ -66,6 +66,6 @@ pub use slots::SlotRules;
 pub use target::{InvalidTarget, Target, TargetSettings};
 pub use targets::{Picked, TargetState, Targets, TargetsSettings};
 pub use transport::{InvalidTls, Protocol, ServiceTls, TlsTexts};
-pub use upgrade::{Rewound, ServiceIo, Upgraded};
+pub use upgrade::{Rewound, Room, ServiceIo, Upgraded};
 pub use watch::watch;
 pub use whole::collect;

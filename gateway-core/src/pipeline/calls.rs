@@ -39,7 +39,7 @@ use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
 use crate::upstream::retry::RetryPolicy;
-use crate::upstream::{self, Answer, CallFailed, OwnFields, Upgraded};
+use crate::upstream::{self, Answer, CallFailed, OwnFields, Room, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -200,17 +200,21 @@ impl<'a> Calling<'a> {
     ) -> Result<Upgraded, CallFailed> {
         let Self { worker, service, .. } = *self;
         let clock = &worker.core.clock;
-        let time_left = self.due.since(started);
-        let place = self.enter()?;
-        let target = service.targets.pick(clock, started)?.within(time_left);
+        let place = self.enter()?.map(Place::mute);
+        let target = service.targets.pick(clock, started)?;
+        let room = Room::at(&target, self.due.since(started)).await?;
+        // Until now it was the gateway that had it wait.
+        let (began, place) = (clock.now(), place.map(Place::from_now));
+        let time_left = self.due.since(began);
+        let target = target.from(began).within(time_left);
         let span = self.span.attempt(1, &target);
         self.own_fields(&request, &span, time_left).settle_in(request.headers_mut());
-        let upgraded = worker.client.upgrade(&target, request, time_left).await;
+        let upgraded = worker.client.upgrade(&target, (request, room), time_left).await;
         let (answer, io) = match upgraded {
             Ok(Upgraded { answer, io }) => (Ok(answer), io),
             Err(failed) => (Err(failed), None),
         };
-        self.told(Attempt { target, place, span }, &answer, started);
+        self.told(Attempt { target, place, span }, &answer, began);
         Ok(Upgraded { answer: answer?, io })
     }
 

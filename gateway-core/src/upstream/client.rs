@@ -19,6 +19,7 @@ use crate::upstream::http1::{Failed, Outgoing};
 use crate::upstream::own_fields::OwnFields;
 use crate::upstream::pools::Pools;
 use crate::upstream::shared_fields::SharedFields;
+use crate::upstream::slots::Slot;
 use crate::upstream::target::{Target, TargetSettings};
 use crate::upstream::transport::Protocol;
 use crate::upstream::until_sent::{UntilSent, after_sending};
@@ -78,12 +79,21 @@ impl Beside<'_> {
     }
 }
 
+/// A call for which the gateway itself has no connection yet. It comes to the call once there may be
+/// one, or says that there may not; until then nothing speaks against the target.
+pub(crate) type InLine<'a> = BoxFuture<'a, Result<Going<'a>, CallFailed>>;
+
+/// A call on its way.
+type Going<'a> = BoxFuture<'a, Result<Answer, CallFailed>>;
+
 /// A call that has begun, and has sent nothing yet.
 enum Begun<'a, C: Connect> {
     /// All of the request is at hand.
     AtHand(Arc<Target>, Written<C::Stream>, Permit),
+    /// The same, with a connection to wait for.
+    InLine(InLine<'a>),
     /// Any other. Boxed: they are rare, and all calls are as large as the largest.
-    Boxed(BoxFuture<'a, Result<Answer, CallFailed>>),
+    Boxed(Going<'a>),
 }
 
 /// A request that is written down, and where it goes.
@@ -100,18 +110,44 @@ enum Over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// One that nobody used: it has the request.
     Unused(Box<Wire<S>>),
     /// One that is to be opened.
-    New(Box<Outgoing>),
+    New(Box<New>),
+}
+
+/// What goes out over a connection that is to be opened, and the right to it, where that takes one.
+struct New {
+    outgoing: Outgoing,
+    slot: Option<Slot>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Over<S> {
-    fn of(unused: Option<Box<Wire<S>>>, outgoing: Outgoing) -> Self {
+    /// Over an unused connection, where there is one; else by `slot` over a new one.
+    fn of(unused: Option<Box<Wire<S>>>, outgoing: Outgoing, slot: Option<Slot>) -> Self {
         match unused {
             Some(mut wire) => {
                 wire.begin(outgoing);
                 Self::Unused(wire)
             }
-            None => Self::New(Box::new(outgoing)),
+            None => Self::New(Box::new(New { outgoing, slot })),
         }
+    }
+
+    /// Gives the right to the connection that is to be opened, where one is.
+    fn allow(&mut self, slot: Option<Slot>) {
+        if let Self::New(new) = self {
+            new.slot = slot;
+        }
+    }
+}
+
+impl Answer {
+    /// What came back for a request that was sent so often.
+    fn to<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        ((response, wire), attempts): ((Response<()>, Box<Wire<S>>), u32),
+        target: &Target,
+        permit: Permit,
+    ) -> Self {
+        let read_timeout = target.settings().read_timeout;
+        Self { response: answered(response, wire, permit, read_timeout), attempts }
     }
 }
 
@@ -138,7 +174,10 @@ impl<C: Connect> Client<C> {
         request: Request<Body>,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
-        self.call_as(target, (request, Beside::default()), true, time_left).await
+        match self.call_as(target, (request, Beside::default()), true, time_left) {
+            Ok(call) => call.await,
+            Err(line) => line.await?.await,
+        }
     }
 
     /// A request with what it says beside. `may_repeat` says whether it may go out again, where its
@@ -147,28 +186,32 @@ impl<C: Connect> Client<C> {
     /// Over HTTP/1.1 it is written down at once, and sent when the future is polled: of all that a
     /// call is made from, little has to be kept while it waits. Poll it soon: it has a connection,
     /// which is hung up when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`InLine`] where it has to wait for a connection first.
     pub(crate) fn call_as(
         &self,
         target: &Arc<Target>,
         request: (Request<Body>, Beside<'_>),
         may_repeat: bool,
         time_left: Duration,
-    ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
-        let begun = self.begin(target, request, may_repeat, time_left);
-        async move {
-            match begun {
-                Ok(Begun::AtHand(target, written, permit)) => {
-                    let ((response, wire), attempts) = self.send(&target, written).await?;
-                    let read_timeout = target.settings().read_timeout;
-                    Ok(Answer {
-                        response: answered(response, wire, permit, read_timeout),
-                        attempts,
-                    })
+    ) -> Result<impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C>, InLine<'_>>
+    {
+        let begun = match self.begin(target, request, may_repeat, time_left) {
+            Ok(Begun::InLine(line)) => return Err(line),
+            begun => begun,
+        };
+        Ok(async move {
+            match begun? {
+                Begun::AtHand(target, written, permit) => {
+                    let sent = self.send(&target, written).await?;
+                    Ok(Answer::to(sent, &target, permit))
                 }
-                Ok(Begun::Boxed(call)) => call.await,
-                Err(failed) => Err(failed),
+                Begun::InLine(line) => line.await?.await,
+                Begun::Boxed(call) => call.await,
             }
-        }
+        })
     }
 
     fn begin(
@@ -199,8 +242,37 @@ impl<C: Connect> Client<C> {
         }
         let due = Due::within(settings.response_timeout.min(time_left));
         let may_repeat = may_repeat && request.method().is_idempotent();
-        let written = self.written(target, (request, beside), may_repeat, Some(due));
+        let mut written = self.written(target, (request, beside), may_repeat, Some(due));
+        if let (Over::New(new), Some(slots)) = (&mut written.over, target.slots()) {
+            new.slot = slots.try_take();
+            if new.slot.is_none() {
+                return Ok(Begun::InLine(self.in_line(target, written, permit, time_left)));
+            }
+        }
         Ok(Begun::AtHand(Arc::clone(target), written, permit))
+    }
+
+    /// The call's own time begins when the wait is over.
+    fn in_line(
+        &self,
+        target: &Arc<Target>,
+        written: Written<C::Stream>,
+        permit: Permit,
+        time_left: Duration,
+    ) -> InLine<'_> {
+        let (target, due_at) = (Arc::clone(target), Instant::now() + time_left);
+        let line = async move {
+            let mut written = written;
+            written.over.allow(target.slot(time_left).await?);
+            let time_left = due_at.saturating_duration_since(Instant::now());
+            written.due = Some(Due::within(target.settings().response_timeout.min(time_left)));
+            let going = async move {
+                let sent = self.send(&target, written).await?;
+                Ok(Answer::to(sent, &target, permit))
+            };
+            Ok(going.boxed())
+        };
+        line.boxed()
     }
 
     /// Writes a request down for the connection that was used last, if there is one. Without `due`
@@ -218,7 +290,7 @@ impl<C: Connect> Client<C> {
         let Beside { common, mut own } = beside;
         own.set_first(header::HOST, target.host_header());
         let common = common.map(SharedFields::lines).unwrap_or_default();
-        let over = Over::of(unused, Outgoing::of(request, (common, &own), room));
+        let over = Over::of(unused, Outgoing::of(request, (common, &own), room), None);
         Written { home, over, may_repeat, due }
     }
 
@@ -232,8 +304,8 @@ impl<C: Connect> Client<C> {
         loop {
             let mut wire = match over {
                 Over::Unused(wire) => wire,
-                Over::New(outgoing) => {
-                    return Ok((self.send_afresh(target, &home, *outgoing, due).await?, 1));
+                Over::New(new) => {
+                    return Ok((self.send_afresh(target, &home, *new, due).await?, 1));
                 }
             };
             let failed = match (wire.answer(due.map(|due| due.at)).await, due) {
@@ -242,18 +314,22 @@ impl<C: Connect> Client<C> {
                 (None, Some(due)) => return Err(due.missed()),
                 (None, None) => return Err(CallFailed::of_connection(Failed::Ended)),
             };
-            let outgoing = wire.take_outgoing();
+            // Whatever follows goes out in the place of the connection that has died: it waits in no
+            // line.
+            let (outgoing, slot) = (wire.take_outgoing(), wire.take_slot());
+            drop(wire);
             // A connection that had died before anything was sent leaves the request whole.
             if outgoing.is_untouched() {
                 let now = due.map_or_else(Instant::now, |due| due.began);
-                over = Over::of(home.take(now), outgoing);
+                over = Over::of(home.take(now), outgoing, slot);
                 continue;
             }
             let may_go_again = may_repeat && matches!(failed, Failed::DiedUnanswered);
-            let Some(again) = outgoing.again().filter(|_| may_go_again) else {
+            let Some(outgoing) = outgoing.again().filter(|_| may_go_again) else {
                 return Err(CallFailed::of_connection(failed));
             };
             target.count_replay();
+            let again = New { outgoing, slot };
             return Ok((self.send_afresh(target, &home, again, due).await?, 2));
         }
     }
@@ -264,11 +340,11 @@ impl<C: Connect> Client<C> {
         &'a self,
         target: &'a Arc<Target>,
         home: &'a Arc<Home<C::Stream>>,
-        outgoing: Outgoing,
+        New { outgoing, slot }: New,
         due: Option<Due>,
     ) -> BoxFuture<'a, Result<HeadOf<C>, CallFailed>> {
         let call = async move {
-            let mut wire = self.open(target, home).await?;
+            let mut wire = self.open(target, home, slot).await?;
             wire.begin(outgoing);
             let answer = wire.answer(None).await;
             let response = answer.unwrap_or(Err(Failed::Ended));
@@ -287,11 +363,8 @@ impl<C: Connect> Client<C> {
         &self,
         target: &Arc<Target>,
         home: &Arc<Home<C::Stream>>,
+        slot: Option<Slot>,
     ) -> Result<Box<Wire<C::Stream>>, CallFailed> {
-        let slot = match target.slots() {
-            Some(slots) => Some(slots.take().await?),
-            None => None,
-        };
         let stream = self.connected(target).await?;
         self.pools.keep_swept();
         Ok(Wire::new(stream, home, head_size_max(target.settings()), slot))
@@ -320,14 +393,18 @@ impl<C: Connect> Client<C> {
         let (head, body) = request.into_parts();
         let (body, sent) = UntilSent::of(body, target.settings());
         let request = Request::from_parts(head, body);
-        let written = self.written(target, (request, beside), false, None);
+        let mut written = self.written(target, (request, beside), false, None);
         let target = Arc::clone(target);
         async move {
             let settings = target.settings();
+            let due_at = Instant::now() + time_left;
+            if matches!(written.over, Over::New(_)) {
+                written.over.allow(target.slot(time_left).await?);
+            }
+            let time_left = due_at.saturating_duration_since(Instant::now());
             let answer = async { Ok(self.send(&target, written).await?.0) };
-            let (response, wire) = after_sending(sent, answer, settings, time_left).await?;
-            let response = answered(response, wire, permit, settings.read_timeout);
-            Ok(Answer { response, attempts: 1 })
+            let sent = after_sending(sent, answer, settings, time_left).await?;
+            Ok(Answer::to((sent, 1), &target, permit))
         }
     }
 

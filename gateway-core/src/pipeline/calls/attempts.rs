@@ -15,7 +15,7 @@ use crate::metric::{Label, ServiceOutcome};
 use crate::trace_context::OpenSpan;
 use crate::upstream::concurrency::Place;
 use crate::upstream::retry::{Made, Next, RetryPolicy};
-use crate::upstream::{self, Answer, Beside, CallFailed, Picked, Target};
+use crate::upstream::{self, Answer, Beside, CallFailed, InLine, Picked, Target};
 
 /// The longest body of a failed answer that is read to keep its connection; with a longer one it is
 /// hung up.
@@ -96,11 +96,42 @@ impl<'a> Calling<'a> {
     ) -> impl Future<Output = Called> + Send + use<'a> {
         // Not an async block, which would keep the call twice: as it began, and as it goes on.
         match self.begin((number, started), (request, may_repeat), tried) {
-            Ok((attempt, call)) => {
+            Ok(Begun::Going(attempt, call)) => {
                 Either::Left(call.map(move |outcome| self.ended(attempt, outcome, started)))
             }
-            Err(failed) => Either::Right(ready(self.observed(Err(failed), started, started))),
+            Ok(Begun::InLine(attempt, line)) => {
+                let call = self.after_waiting(attempt, line, started);
+                Either::Right(Either::Left(call.boxed()))
+            }
+            Err(failed) => {
+                let called = self.observed(Err(failed), started, started);
+                Either::Right(Either::Right(ready(called)))
+            }
         }
+    }
+
+    /// An attempt for which the gateway has no connection yet: while it waits for one, neither its
+    /// target nor its service has anything to do with it.
+    async fn after_waiting(
+        self,
+        Attempt { mut target, mut place, span }: Attempt<'a>,
+        line: InLine<'a>,
+        started: Moment,
+    ) -> Called {
+        let clock = &self.worker.core.clock;
+        let mut began = started;
+        place = place.map(Place::mute);
+        let outcome = match line.await {
+            Ok(call) => {
+                began = clock.now();
+                target = target.from(began).within(self.due.since(began));
+                place = place.map(Place::from_now);
+                call.await
+            }
+            Err(failed) => Err(failed),
+        };
+        let ended = self.told(Attempt { target, place, span }, &outcome, began);
+        self.observed(outcome, started, ended)
     }
 
     fn begin(
@@ -109,29 +140,34 @@ impl<'a> Calling<'a> {
         (request, may_repeat): (Request<Body>, bool),
         tried: Option<&mut Vec<Arc<Target>>>,
     ) -> Result<
-        (Attempt<'a>, impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a>),
+        Begun<'a, impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a>>,
         CallFailed,
     > {
         let Self { worker, service, .. } = *self;
         let time_left = self.due.since(started);
         let mut place = self.enter()?;
         let others = tried.as_deref().map_or(&[][..], Vec::as_slice);
-        let mut target = service.targets.pick_other(&worker.core.clock, started, others)?;
+        let target = service.targets.pick_other(&worker.core.clock, started, others)?;
         if let Some(tried) = tried {
             tried.push(Arc::clone(&target));
         }
         // How long a body takes that is still arriving, is the client's to say: that neither
         // speaks against a target nor for fewer calls.
-        if matches!(request.body(), Body::Full(_)) {
-            target = target.within(time_left);
-        } else {
+        let is_whole = matches!(request.body(), Body::Full(_));
+        if !is_whole {
             place = place.map(Place::mute);
         }
         let span = self.span.attempt(number, &target);
         let own = self.own_fields(&request, &span, time_left);
         let beside = Beside { common: self.common.map(|common| &common.fields), own };
         let call = worker.client.call_as(&target, (request, beside), may_repeat, time_left);
-        Ok((Attempt { target, place, span }, call))
+        Ok(match call {
+            Ok(call) => {
+                let target = if is_whole { target.within(time_left) } else { target };
+                Begun::Going(Attempt { target, place, span }, call)
+            }
+            Err(line) => Begun::InLine(Attempt { target, place, span }, line),
+        })
     }
 
     fn all_ended(
@@ -148,6 +184,13 @@ impl<'a> Calling<'a> {
         let labels = ServiceOutcome { service, outcome };
         self.worker.core.metrics.retries.get_or_create_owned(&labels).inc();
     }
+}
+
+/// An attempt that has begun.
+enum Begun<'a, F> {
+    Going(Attempt<'a>, F),
+    /// Its connection is still to be waited for.
+    InLine(Attempt<'a>, InLine<'a>),
 }
 
 /// What an attempt that is under way holds.

@@ -71,6 +71,13 @@ impl<'a> Picked<'a> {
         self
     }
 
+    /// The same for a call that begins only now: the gateway itself has had it wait.
+    #[must_use]
+    pub fn from(mut self, now: Moment) -> Self {
+        self.started = now;
+        self
+    }
+
     /// Says what the call has come to, now.
     pub fn report(mut self, outcome: &Result<Answer, CallFailed>, now: Moment) {
         let (breaker, ejection) = match outcome {
