@@ -71,6 +71,20 @@ async fn a_retry_that_no_target_takes_is_refused_and_no_success() {
 }
 
 #[tokio::test]
+async fn what_was_sent_is_written_down_though_the_client_left_before_the_answer() {
+    let harness = with_retries().await;
+    let before = harness.calls(Service::Link);
+    harness.fault(Service::Link, UNAVAILABLE);
+    harness.fault(Service::Link, r#"{"next":1,"hang":true}"#);
+    let request = harness.mobile.get("/links/x7Kp2").bearer_auth(&harness.token);
+    let request = tokio::spawn(request.send());
+    harness.until_called(Service::Link, before + 1).await;
+    request.abort();
+    let line = harness.mobile.line_of("/links/x7Kp2").await;
+    assert_eq!((&line["status"], &line["attempts"]), (&json!(499), &json!(2)), "{line}");
+}
+
+#[tokio::test]
 async fn without_retries_a_failure_is_one_attempt() {
     let harness = Harness::start().await;
     harness.fault(Service::Link, UNAVAILABLE);

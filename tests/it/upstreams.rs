@@ -313,10 +313,23 @@ async fn a_part_whose_service_is_refused_by_its_breaker_is_unavailable() {
                  open_time_max = \"1h\"\n";
     let harness =
         Harness::builder().without(Service::Billing).layer("web-bff", layer).start().await;
+    let called = || {
+        let others = Service::ALL.into_iter().filter(|service| *service != Service::Billing);
+        others.map(|service| harness.calls(service)).sum::<usize>()
+    };
+    let mut calls = called();
     for expected in ["o=fallback;r=refused", "o=fallback;r=refused", "o=fallback;r=unavailable"] {
         let answer = harness.web_get("/api/dashboard").await;
         assert_eq!(answer.status(), 200);
         assert_eq!(part_status(&answer, "usage"), expected);
+        // A part that its breaker refuses calls nobody.
+        let line = harness.web.line_with(&field(&answer, "x-request-id")).await;
+        let services = line["upstream_service"].as_str().expect("services");
+        let is_refused = expected.ends_with("unavailable");
+        assert_eq!(services.contains("billing-service"), !is_refused, "{line}");
+        let (before, refused) = (calls, usize::from(is_refused));
+        calls = called();
+        assert_eq!(line["attempts"], json!(calls - before + 1 - refused), "{line}");
     }
 }
 

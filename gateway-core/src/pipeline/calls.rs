@@ -35,6 +35,7 @@ use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
 use crate::principal::Principal;
 use crate::priority::Priority;
+use crate::record::Attempts;
 use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
@@ -86,24 +87,24 @@ impl CallContext {
 pub(super) fn call<'a>(
     through: (&'a Worker, &'a Site),
     service: &'a Service,
-    (context, span): (&'a CallContext, &'a CallSpan),
+    behalf: Behalf<'a>,
     retry: Option<&'a RetryPolicy>,
     request: Request<Body>,
 ) -> impl Future<Output = Called> + Send + use<'a> {
-    Calling { retry, ..Calling::of(through, service, context, span) }.send(request)
+    Calling { retry, ..Calling::of(through, service, behalf) }.send(request)
 }
 
 /// The same for a request that asks for the service's bare connection. It is sent once.
 pub(super) async fn upgrade(
     (worker, site): (&Worker, &Site),
     service: &Service,
-    context: &CallContext,
+    (context, attempts): (&CallContext, &Attempts),
     mut request: Request<Body>,
 ) -> Result<Upgraded, CallFailed> {
     let clock = &worker.core.clock;
     let started = clock.now();
     let span = CallSpan::of_service(&context.trace, service, &request);
-    let calling = Calling::of((worker, site), service, context, &span);
+    let calling = Calling::of((worker, site), service, (context, &span, attempts));
     dress(site, context, request.headers_mut());
     let (answer, io) = match calling.upgraded(request, started).await {
         Ok(Upgraded { answer, io }) => (Ok(answer), io),
@@ -113,6 +114,10 @@ pub(super) async fn upgrade(
     span.end(&answer);
     answer.map(|answer| Upgraded { answer, io })
 }
+
+/// On whose behalf a call is made: the request's context, the call's span, and where its attempts are
+/// counted.
+pub(super) type Behalf<'a> = (&'a CallContext, &'a CallSpan, &'a Attempts);
 
 /// A call to a service.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +130,8 @@ pub(super) struct Calling<'a> {
     pub(super) common: Option<&'a Common>,
     /// What each attempt's span is within.
     pub(super) span: &'a CallSpan,
+    /// Where attempts are counted, each when it begins.
+    pub(super) attempts: &'a Attempts,
     /// How it is repeated; `None`: it is not.
     pub(super) retry: Option<&'a RetryPolicy>,
     /// When its answer is due.
@@ -152,11 +159,11 @@ impl<'a> Calling<'a> {
     pub(super) const fn of(
         (worker, site): (&'a Worker, &'a Site),
         service: &'a Service,
-        context: &'a CallContext,
-        span: &'a CallSpan,
+        (context, span, attempts): Behalf<'a>,
     ) -> Self {
-        let (due, priority) = (context.deadline, context.priority);
-        Self { worker, site, service, context, common: None, span, retry: None, due, priority }
+        let CallContext { deadline: due, priority, .. } = *context;
+        let (common, retry) = (None, None);
+        Self { worker, site, service, context, common, span, attempts, retry, due, priority }
     }
 
     /// Sends a request, dressed with who asks and signed.
@@ -207,6 +214,7 @@ impl<'a> Calling<'a> {
         let (began, place) = (clock.now(), place.map(Place::from_now));
         let time_left = self.due.since(began);
         let target = target.from(began).within(time_left);
+        self.attempts.add(1);
         let span = self.span.attempt(1, &target);
         self.own_fields(&request, &span, time_left).settle_in(request.headers_mut());
         let upgraded = worker.client.upgrade(&target, (request, room), time_left).await;
@@ -218,17 +226,15 @@ impl<'a> Calling<'a> {
         Ok(Upgraded { answer: answer?, io })
     }
 
-    /// Says of an attempt what it came to, to all who learn from it.
-    fn ended(
-        &self,
-        attempt: Attempt<'_>,
-        outcome: Result<Answer, CallFailed>,
-        began: Moment,
-    ) -> Called {
+    /// What came of an attempt that went its way.
+    fn ended(&self, attempt: Attempt<'_>, outcome: Result<Answer, CallFailed>) -> Called {
+        let began = attempt.target.started();
+        self.recount(&outcome);
         let now = self.told(attempt, &outcome, began);
         self.observed(outcome, began, now)
     }
 
+    /// Says of an attempt what it came to, to all who learn from it.
     fn told(
         &self,
         Attempt { target, place, span }: Attempt<'_>,
@@ -242,6 +248,14 @@ impl<'a> Calling<'a> {
         now
     }
 
+    /// The attempt was counted as one when it began.
+    fn recount(&self, outcome: &Result<Answer, CallFailed>) {
+        match attempts(outcome) {
+            0 => self.attempts.take_back(),
+            sent => self.attempts.add(sent - 1),
+        }
+    }
+
     fn observed(
         &self,
         outcome: Result<Answer, CallFailed>,
@@ -250,7 +264,7 @@ impl<'a> Calling<'a> {
     ) -> Called {
         let took = ended.since(began);
         self.service.observe(&self.worker.core.metrics, &outcome, took);
-        Called { attempts: attempts(outcome.as_ref()), outcome, began, took }
+        Called { attempts: attempts(&outcome), outcome, began, took }
     }
 
     /// A place among the calls to the service, where their number is found out.
@@ -320,10 +334,12 @@ fn leave(place: Option<Place>, outcome: &Result<Answer, CallFailed>, took: Durat
 }
 
 /// How often the service was asked.
-pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
+const fn attempts(outcome: &Result<Answer, CallFailed>) -> u32 {
     match outcome {
         Ok(answer) => answer.attempts,
         Err(CallFailed::Busy(_) | CallFailed::Unavailable(_) | CallFailed::Overloaded) => 0,
+        // There was no time for it.
+        Err(CallFailed::ResponseTimedOut(limit)) if limit.is_zero() => 0,
         Err(_) => 1,
     }
 }
@@ -332,7 +348,6 @@ pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) services: Vec<Arc<str>>,
-    pub(super) attempts: u32,
     pub(super) waited: Duration,
 }
 
@@ -343,6 +358,7 @@ pub struct ServiceCalls {
     site: Arc<Site>,
     context: CallContext,
     tally: Arc<Mutex<Tally>>,
+    attempts: Arc<Attempts>,
     credential: Credential,
 }
 
@@ -356,7 +372,8 @@ impl ServiceCalls {
     pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, exchange: &Exchange) -> Self {
         let (worker, site) = (Arc::clone(worker), Arc::clone(site));
         let (context, credential) = (CallContext::of(exchange), exchange.credential);
-        Self { worker, site, context, tally: Arc::default(), credential }
+        let (tally, attempts) = (Arc::default(), Arc::default());
+        Self { worker, site, context, tally, attempts, credential }
     }
 
     /// Calls a service and takes its answer whole, within the request's deadline and the
@@ -380,15 +397,15 @@ impl ServiceCalls {
         let retry = service.retry.as_ref();
         let through = (&*self.worker, &*self.site);
         let span = CallSpan::of_service(&self.context.trace, service, &request);
-        let called = call(through, service, (&self.context, &span), retry, request).await;
+        let behalf = (&self.context, &span, &*self.attempts);
+        let called = call(through, service, behalf, retry, request).await;
         span.end(&called.outcome);
-        let Called { outcome, attempts, .. } = called;
-        let outcome = match outcome {
+        let outcome = match called.outcome {
             Ok(answer) => whole(service, answer).await,
             Err(failed) => Err(failed),
         };
         let waited = self.worker.core.clock.now().since(started);
-        self.note(service, attempts, waited);
+        self.note(service, waited);
         Ok(outcome?)
     }
 
@@ -407,13 +424,17 @@ impl ServiceCalls {
         self.worker.core.streams.end_of_credential(self.credential);
     }
 
-    fn note(&self, service: &Service, attempts: u32, waited: Duration) {
+    fn note(&self, service: &Service, waited: Duration) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         if !tally.services.contains(&service.name) {
             tally.services.push(Arc::clone(&service.name));
         }
-        tally.attempts += attempts;
         tally.waited += waited;
+    }
+
+    /// How often services were asked; more while they are.
+    pub(super) fn attempts(&self) -> Arc<Attempts> {
+        Arc::clone(&self.attempts)
     }
 
     pub(super) fn tally(&self) -> Tally {

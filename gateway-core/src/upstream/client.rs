@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, Request, Response, Version, header};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -83,6 +83,11 @@ impl Beside<'_> {
 /// one, or says that there may not; until then nothing speaks against the target.
 pub(crate) type InLine<'a> = BoxFuture<'a, Result<Going<'a>, CallFailed>>;
 
+/// There is no use in waiting.
+fn refused<'a>(failed: CallFailed) -> InLine<'a> {
+    ready(Err(failed)).boxed()
+}
+
 /// A call on its way.
 type Going<'a> = BoxFuture<'a, Result<Answer, CallFailed>>;
 
@@ -90,8 +95,6 @@ type Going<'a> = BoxFuture<'a, Result<Answer, CallFailed>>;
 enum Begun<'a, C: Connect> {
     /// All of the request is at hand.
     AtHand(Arc<Target>, Written<C::Stream>, Permit),
-    /// The same, with a connection to wait for.
-    InLine(InLine<'a>),
     /// Any other. Boxed: they are rare, and all calls are as large as the largest.
     Boxed(Going<'a>),
 }
@@ -189,7 +192,7 @@ impl<C: Connect> Client<C> {
     ///
     /// # Errors
     ///
-    /// [`InLine`] where it has to wait for a connection first.
+    /// [`InLine`] where it has to wait for a connection first, or may not be made.
     pub(crate) fn call_as(
         &self,
         target: &Arc<Target>,
@@ -198,17 +201,13 @@ impl<C: Connect> Client<C> {
         time_left: Duration,
     ) -> Result<impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C>, InLine<'_>>
     {
-        let begun = match self.begin(target, request, may_repeat, time_left) {
-            Ok(Begun::InLine(line)) => return Err(line),
-            begun => begun,
-        };
+        let begun = self.begin(target, request, may_repeat, time_left)?;
         Ok(async move {
-            match begun? {
+            match begun {
                 Begun::AtHand(target, written, permit) => {
                     let sent = self.send(&target, written).await?;
                     Ok(Answer::to(sent, &target, permit))
                 }
-                Begun::InLine(line) => line.await?.await,
                 Begun::Boxed(call) => call.await,
             }
         })
@@ -220,13 +219,13 @@ impl<C: Connect> Client<C> {
         (mut request, beside): (Request<Body>, Beside<'_>),
         may_repeat: bool,
         time_left: Duration,
-    ) -> Result<Begun<'_, C>, CallFailed> {
+    ) -> Result<Begun<'_, C>, InLine<'_>> {
         if time_left.is_zero() {
-            return Err(CallFailed::ResponseTimedOut(time_left));
+            return Err(refused(CallFailed::ResponseTimedOut(time_left)));
         }
         let settings = target.settings();
         let Some(permit) = target.permit() else {
-            return Err(CallFailed::Busy(settings.requests_in_flight_max));
+            return Err(refused(CallFailed::Busy(settings.requests_in_flight_max)));
         };
         if settings.protocol == Protocol::Http2 {
             beside.settle_in(request.headers_mut());
@@ -246,7 +245,7 @@ impl<C: Connect> Client<C> {
         if let (Over::New(new), Some(slots)) = (&mut written.over, target.slots()) {
             new.slot = slots.try_take();
             if new.slot.is_none() {
-                return Ok(Begun::InLine(self.in_line(target, written, permit, time_left)));
+                return Err(self.in_line(target, written, permit, time_left));
             }
         }
         Ok(Begun::AtHand(Arc::clone(target), written, permit))

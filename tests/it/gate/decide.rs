@@ -72,6 +72,22 @@ async fn without_a_decision_nobody_passes() {
 }
 
 #[tokio::test]
+async fn who_is_asked_is_counted_though_the_client_left_before_the_decision() {
+    let stub = Stub::start(r#"{"allow":true}"#).await;
+    let harness = decided(&stub, "deadline = \"60s\"").await;
+    stub.hang();
+    let request = harness.mobile.get("/links/x7Kp2").bearer_auth(&harness.token);
+    let request = tokio::spawn(request.send());
+    while stub.asked().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    request.abort();
+    let line = harness.mobile.line_of("/links/x7Kp2").await;
+    assert_eq!((&line["status"], &line["attempts"]), (&json!(499), &json!(1)), "{line}");
+    assert_eq!(line["upstream_service"], "policy-service");
+}
+
+#[tokio::test]
 async fn a_public_route_is_decided_about_only_where_it_says_so_itself() {
     let stub = Stub::start(r#"{"allow":false}"#).await;
     let call = "decide = { call = \"POST policy-service:/d\", deadline = \"5s\" }";

@@ -97,7 +97,7 @@ impl<'a> Calling<'a> {
         // Not an async block, which would keep the call twice: as it began, and as it goes on.
         match self.begin((number, started), (request, may_repeat), tried) {
             Ok(Begun::Going(attempt, call)) => {
-                Either::Left(call.map(move |outcome| self.ended(attempt, outcome, started)))
+                Either::Left(call.map(move |outcome| self.ended(attempt, outcome)))
             }
             Ok(Begun::InLine(attempt, line)) => {
                 let call = self.after_waiting(attempt, line, started);
@@ -123,10 +123,13 @@ impl<'a> Calling<'a> {
         place = place.map(Place::mute);
         let outcome = match line.await {
             Ok(call) => {
+                self.attempts.add(1);
                 began = clock.now();
                 target = target.from(began).within(self.due.since(began));
                 place = place.map(Place::from_now);
-                call.await
+                let outcome = call.await;
+                self.recount(&outcome);
+                outcome
             }
             Err(failed) => Err(failed),
         };
@@ -163,6 +166,7 @@ impl<'a> Calling<'a> {
         let call = worker.client.call_as(&target, (request, beside), may_repeat, time_left);
         Ok(match call {
             Ok(call) => {
+                self.attempts.add(1);
                 let target = if is_whole { target.within(time_left) } else { target };
                 Begun::Going(Attempt { target, place, span }, call)
             }

@@ -78,6 +78,12 @@ impl<'a> Picked<'a> {
         self
     }
 
+    /// When the call began.
+    #[must_use]
+    pub const fn started(&self) -> Moment {
+        self.started
+    }
+
     /// Says what the call has come to, now.
     pub fn report(mut self, outcome: &Result<Answer, CallFailed>, now: Moment) {
         let (breaker, ejection) = match outcome {

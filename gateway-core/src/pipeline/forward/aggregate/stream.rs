@@ -12,7 +12,7 @@ use futures::{Stream as _, StreamExt as _};
 use http::{HeaderName, HeaderValue, Response, header};
 use http_body::{Body as HttpBody, Frame};
 
-use super::call::{Again, SiteCaller};
+use super::call::SiteCaller;
 use super::note::note;
 use crate::aggregation::failure::AggregateFailed;
 use crate::aggregation::progress::{Event, Format, OwnedInputs, Progress};
@@ -32,7 +32,6 @@ pub(super) struct Answering<'a> {
     pub(super) site: &'a Arc<Site>,
     pub(super) aggregate: &'a Arc<Aggregate>,
     pub(super) format: Format,
-    pub(super) again: Again,
 }
 
 impl Answering<'_> {
@@ -59,7 +58,6 @@ impl Answering<'_> {
             aggregate: Arc::clone(self.aggregate),
             format: self.format,
             request_id: exchange.request_id,
-            again: self.again,
             progress: Some(progress),
             first: None,
             late: Arc::default(),
@@ -93,7 +91,6 @@ struct Answer {
     aggregate: Arc<Aggregate>,
     format: Format,
     request_id: RequestId,
-    again: Again,
     /// `None` once the last frame is out.
     progress: Option<Progress>,
     first: Option<Event>,
@@ -103,9 +100,7 @@ struct Answer {
 impl Answer {
     /// What the record holds of it, once there is a report.
     fn facts(&self, report: &Report) -> LateFacts {
-        let mut facts = note(&self.worker, &self.site, &self.aggregate, report);
-        facts.attempts += self.again.times();
-        facts
+        note(&self.worker, &self.site, &self.aggregate, report)
     }
 
     fn frame(&mut self, event: Event) -> Bytes {
