@@ -74,7 +74,7 @@ pub struct Metrics {
     pub parts: Named<PartOutcome, Counter>,
     /// `gateway_part_cache_total`
     pub part_cache: Named<PartCacheUse, Counter>,
-    /// `gateway_retries_total`: `succeeded` and `failed` for those that were made,
+    /// `gateway_retries_total`: `succeeded` and `failed` for those that were made, `refused`,
     /// `budget_exhausted` and `past_deadline` for those that were not.
     pub retries: Named<ServiceOutcome, Counter>,
     /// `gateway_shed_total`

@@ -101,10 +101,9 @@ async fn answer(in_flight: &mut InFlight, mut body: Body) -> Result<Response<Bod
         admit::Admitted::Answered(response) => Ok(*response),
         admit::Admitted::To(route) => {
             // What a decision took is beside what the answer takes.
-            let (decided, asked) = exchange.record.take_calls();
+            let decided = std::mem::take(&mut exchange.record.upstream);
             let outcome = forward::forward(worker, site, route, exchange, body).await;
             exchange.record.upstream += decided;
-            exchange.record.attempts += asked;
             outcome
         }
     }

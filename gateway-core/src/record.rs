@@ -6,6 +6,7 @@
 //!
 //! Not here: where lines go (`observability::access_log`), who fills the fields in (`pipeline`).
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -48,6 +49,35 @@ impl CacheOutcome {
     }
 }
 
+/// How often services were asked for one request, counted as each attempt begins: whoever leaves
+/// before there is an answer, what was sent by then is known.
+#[derive(Debug, Default)]
+pub struct Attempts(AtomicU32);
+
+impl Attempts {
+    /// Counts attempts that have begun.
+    pub fn add(&self, count: u32) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Takes one back that was none: there was no room for it after all.
+    pub fn take_back(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Clone for Attempts {
+    fn clone(&self) -> Self {
+        Self(self.get().into())
+    }
+}
+
 /// One line of the access log, as it is filled in.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -78,7 +108,9 @@ pub struct Record {
     /// Time that was spent waiting for services: the critical path of the calls.
     pub upstream: Duration,
     /// Calls to services, retries included.
-    pub attempts: u32,
+    pub attempts: Attempts,
+    /// More of them, of an aggregate's parts or an endpoint, which may outlive the request.
+    pub more_attempts: Option<Arc<Attempts>>,
     /// Body bytes from the client.
     pub bytes_in: ByteCount,
     /// Body bytes to the client.
@@ -101,8 +133,6 @@ pub struct LateFacts {
     /// As in [`Record`].
     pub upstream: Duration,
     /// As in [`Record`].
-    pub attempts: u32,
-    /// As in [`Record`].
     pub cache: CacheOutcome,
     /// As in [`Record`].
     pub completeness: Option<f64>,
@@ -111,11 +141,6 @@ pub struct LateFacts {
 }
 
 impl Record {
-    /// Takes out what the calls so far came to: how long they took, and how many they were.
-    pub fn take_calls(&mut self) -> (Duration, u32) {
-        (std::mem::take(&mut self.upstream), std::mem::take(&mut self.attempts))
-    }
-
     /// The record of a request that has just arrived.
     #[must_use]
     pub fn open(request_id: RequestId, timestamp: Timestamp, gateway: Arc<str>) -> Self {
@@ -133,7 +158,8 @@ impl Record {
             gateway,
             route: None,
             upstream: Duration::ZERO,
-            attempts: 0,
+            attempts: Attempts::default(),
+            more_attempts: None,
             bytes_in: ByteCount::default(),
             bytes_out: 0,
             trace_id: None,
@@ -149,7 +175,6 @@ impl Record {
         let Some(facts) = late.get().cloned() else { return };
         self.upstream_service = facts.upstream_service;
         self.upstream = facts.upstream;
-        self.attempts = facts.attempts;
         self.cache = facts.cache;
         self.completeness = facts.completeness;
         self.code = self.code.or(facts.code);
@@ -166,6 +191,13 @@ impl Record {
     #[must_use]
     pub const fn overhead(&self) -> Duration {
         self.latency.saturating_sub(self.upstream)
+    }
+
+    /// How often services were asked, by now.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        let more = self.more_attempts.as_ref().map_or(0, |more| more.get());
+        self.attempts.get() + more
     }
 
     /// Appends the line, with its line break, to `out`.
@@ -185,7 +217,7 @@ impl Record {
         line.optional_text("route", self.route.as_deref());
         line.thousandths("upstream_ms", micros_written(self.upstream));
         line.thousandths("overhead_ms", micros_written(self.overhead()));
-        line.number("attempts", self.attempts.into());
+        line.number("attempts", self.attempts().into());
         line.number("bytes_in", self.bytes_in.get());
         line.number("bytes_out", self.bytes_out);
         line.optional_text("trace_id", self.trace_id.as_deref());
@@ -229,7 +261,7 @@ mod tests {
             latency: Duration::from_micros(12_345),
             route: Some("links-get".into()),
             upstream: Duration::from_micros(11_100),
-            attempts: 1,
+            attempts: Attempts(1.into()),
             bytes_out: 181,
             ..Record::open(request_id, timestamp, "mobile-bff".into())
         }

@@ -166,6 +166,8 @@ async fn a_client_that_leaves_gives_every_call_up() {
     }
     let line = harness.web.line_of("/api/dashboard").await;
     assert_eq!((&line["code"], &line["status"]), (&json!("client_disconnected"), &json!(499)));
+    let calls = Service::ALL.map(|service| harness.calls(service)).iter().sum::<usize>();
+    assert_eq!(line["attempts"], json!(calls - before.iter().sum::<usize>()), "{line}");
     assert_eq!(harness.calls_of(Service::Analytics, "/links"), 0, "nothing was begun after that");
 }
 

@@ -252,6 +252,7 @@ async fn a_client_that_leaves_in_the_middle_gives_the_calls_up() {
     harness.until_given_up(Service::Webhook, 1).await;
     let line = harness.mobile.line_with(&request_id).await;
     assert_eq!((&line["code"], &line["status"]), (&json!("client_disconnected"), &json!(200)));
+    assert!(line["attempts"].as_u64().is_some_and(|attempts| attempts > 1), "{line}");
 }
 
 #[tokio::test]

@@ -45,6 +45,46 @@ async fn a_service_that_fails_now_and_then_is_hidden_by_retries() {
 }
 
 #[tokio::test]
+async fn a_retry_has_succeeded_only_with_an_answer_that_is_no_failure() {
+    let harness = with_retries().await;
+    harness.fault(Service::Link, UNAVAILABLE);
+    harness.fault(Service::Link, r#"{"next":1,"status":500}"#);
+    assert_eq!(harness.mobile_get("/links/x7Kp2").await.status(), 500);
+    let metrics = harness.mobile.metrics().await;
+    let retries = r#"gateway_retries_total{service="link-service",outcome="#;
+    assert!(metrics.contains(&format!("{retries}\"failed\"}} 1\n")), "{metrics}");
+    assert!(!metrics.contains(&format!("{retries}\"succeeded\"")), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_retry_that_no_target_takes_is_refused_and_no_success() {
+    let layer = format!("{RETRIES}[services.link-service.breaker]\nconsecutive_failures = 1\n");
+    let harness = Harness::builder().layer("mobile-bff", &layer).start().await;
+    harness.fault(Service::Link, UNAVAILABLE);
+    let answer = harness.mobile_get("/links/x7Kp2").await;
+    assert_eq!(json_of(answer).await["code"], "upstream_unavailable");
+    assert_eq!(harness.calls(Service::Link), 1);
+    assert_eq!(harness.mobile.line_of("/links/x7Kp2").await["attempts"], 1);
+    let metrics = harness.mobile.metrics().await;
+    let expected = r#"gateway_retries_total{service="link-service",outcome="refused"} 1"#;
+    assert!(metrics.contains(expected), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_was_sent_is_written_down_though_the_client_left_before_the_answer() {
+    let harness = with_retries().await;
+    let before = harness.calls(Service::Link);
+    harness.fault(Service::Link, UNAVAILABLE);
+    harness.fault(Service::Link, r#"{"next":1,"hang":true}"#);
+    let request = harness.mobile.get("/links/x7Kp2").bearer_auth(&harness.token);
+    let request = tokio::spawn(request.send());
+    harness.until_called(Service::Link, before + 1).await;
+    request.abort();
+    let line = harness.mobile.line_of("/links/x7Kp2").await;
+    assert_eq!((&line["status"], &line["attempts"]), (&json!(499), &json!(2)), "{line}");
+}
+
+#[tokio::test]
 async fn without_retries_a_failure_is_one_attempt() {
     let harness = Harness::start().await;
     harness.fault(Service::Link, UNAVAILABLE);

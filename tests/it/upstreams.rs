@@ -313,11 +313,52 @@ async fn a_part_whose_service_is_refused_by_its_breaker_is_unavailable() {
                  open_time_max = \"1h\"\n";
     let harness =
         Harness::builder().without(Service::Billing).layer("web-bff", layer).start().await;
+    let called = || {
+        let others = Service::ALL.into_iter().filter(|service| *service != Service::Billing);
+        others.map(|service| harness.calls(service)).sum::<usize>()
+    };
+    let mut calls = called();
     for expected in ["o=fallback;r=refused", "o=fallback;r=refused", "o=fallback;r=unavailable"] {
         let answer = harness.web_get("/api/dashboard").await;
         assert_eq!(answer.status(), 200);
         assert_eq!(part_status(&answer, "usage"), expected);
+        // A part that its breaker refuses calls nobody.
+        let line = harness.web.line_with(&field(&answer, "x-request-id")).await;
+        let services = line["upstream_service"].as_str().expect("services");
+        let is_refused = expected.ends_with("unavailable");
+        assert_eq!(services.contains("billing-service"), !is_refused, "{line}");
+        let (before, refused) = (calls, usize::from(is_refused));
+        calls = called();
+        assert_eq!(line["attempts"], json!(calls - before + 1 - refused), "{line}");
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_connection_in_the_gateway_s_own_line_speaks_against_no_target() {
+    let layer = "[services.link-service]\nconnections_max = 1\n\
+                 [services.link-service.breaker]\nconsecutive_failures = 1\nopen_time = \"1h\"\n\
+                 open_time_max = \"1h\"\n\
+                 [routes.links-get]\ndeadline = \"200ms\"\n\
+                 [routes.links-get.retry]\nattempts_max = 3\nper_try_timeout = \"120ms\"\n\
+                 [aggregates.dashboard.parts.links]\ndeadline = \"120ms\"\n";
+    let harness = Harness::builder().layer("mobile-bff", layer).start().await;
+    harness.fault(Service::Link, r#"{"next":1,"path":"/links","hold":true}"#);
+    let meanwhile = async {
+        harness.until_called(Service::Link, 0).await;
+        for _ in 0..3 {
+            let busy = harness.mobile_get("/links/x7Kp2").await;
+            assert_eq!(json_of(busy).await["code"], "upstream_busy");
+            let answer = harness.mobile_get("/dashboard").await;
+            assert!(part_status(&answer, "links").contains("r=unavailable"));
+        }
+        assert_eq!(harness.calls(Service::Link), 1, "nothing of them has reached it");
+        harness.release(Service::Link);
+    };
+    let (held, ()) = tokio::join!(harness.mobile_get("/links"), meanwhile);
+    assert_eq!(held.status(), 200);
+    assert_eq!(harness.mobile_get("/links/x7Kp2").await.status(), 200, "its breaker is closed");
+    let metrics = harness.mobile.metrics().await;
+    assert!(!metrics.contains("gateway_retries_total{"), "{metrics}");
 }
 
 #[tokio::test]

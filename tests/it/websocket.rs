@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tests::harness::{Harness, Origin, Wire};
 
-use self::client::{BOTH, Over, accepted, open, refused};
+use self::client::{BOTH, Over, accept_of, accepted, ask, open, refused};
 use super::streaming::{in_front_of, in_front_of_limited};
 
 #[tokio::test]
@@ -149,6 +149,29 @@ async fn limits_hold_for_handshakes_as_for_requests() {
         let (_client, _service, _) = open(over, &gateway, &origin, "/live", "").await;
         let (answer, body) = refused(over, &gateway, "/live", "").await;
         assert!(answer.status == 429 && body.contains("rate_limited"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_takes_a_call_s_place_until_it_is_answered() {
+    for over in BOTH {
+        let origin = Origin::start().await;
+        let one = "[upstream.concurrency]\nlatency_max = \"60s\"\nmin = 1\nmax = 1\n";
+        let gateway = in_front_of(&origin, "websocket = true\n", one);
+        let asking = ask(over, gateway.url.clone(), "/live".to_owned(), String::new());
+        let script = async {
+            let mut service = origin.accept().await;
+            let asked = service.head().await;
+            let (answer, body) = refused(over, &gateway, "/live", "").await;
+            assert!(answer.status == 503 && body.contains("upstream_overloaded"), "{body}");
+            assert_eq!(answer.field("retry-after"), "1");
+            service.say(accepted(&accept_of(&asked))).await;
+            service
+        };
+        let (answer, _service) = tokio::join!(asking, script);
+        assert_eq!(answer.status, over.opened());
+        // The first is open still.
+        open(over, &gateway, &origin, "/live", "").await;
     }
 }
 

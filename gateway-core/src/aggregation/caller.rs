@@ -49,6 +49,8 @@ pub struct PartCall {
     pub began: Moment,
     /// What is left then of the part's time. It is kept by `run`; a service may be told.
     pub time_left: Duration,
+    /// Whether it only renews what is kept: nobody waits for it.
+    pub is_refresh: bool,
     /// The longest body to collect; a longer one is [`Reason::TooLarge`] while it is read.
     pub size_max: usize,
 }
@@ -76,10 +78,12 @@ pub struct PartFailure {
     pub reason: Reason,
     /// When to try again, where that is known.
     pub retry_after: Option<Duration>,
+    /// Whether its service was asked at all.
+    pub was_called: bool,
 }
 
 impl From<Reason> for PartFailure {
     fn from(reason: Reason) -> Self {
-        Self { reason, retry_after: None }
+        Self { reason, retry_after: None, was_called: true }
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn judge(
         return Err(Reason::Redirect.into());
     }
     if !status.is_success() {
-        return Err(PartFailure { reason: Reason::Status(status), retry_after });
+        return Err(PartFailure { retry_after, ..Reason::Status(status).into() });
     }
     let json = if body.is_empty() {
         part.recipe.contract.check(&NULL, user_id)?;

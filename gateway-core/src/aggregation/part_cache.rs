@@ -248,12 +248,12 @@ impl PartCache {
     }
 
     /// The value from the cache, from a call that is under way, or from a new one: `fetch` makes
-    /// it, in the time that it is given.
+    /// it, in the time that it is given, and hears whether it is a refresh.
     pub(super) async fn get<F>(
         self: &Arc<Self>,
         wanted: Wanted,
         clock: &Clock,
-        fetch: impl FnOnce(Duration) -> F,
+        fetch: impl FnOnce(Duration, bool) -> F,
     ) -> Got
     where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
@@ -308,7 +308,7 @@ impl PartCache {
         self: &Arc<Self>,
         wanted: &Wanted,
         clock: &Clock,
-        fetch: impl FnOnce(Duration) -> F,
+        fetch: impl FnOnce(Duration, bool) -> F,
     ) -> Got
     where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
@@ -324,7 +324,7 @@ impl PartCache {
         // The call has all the time that a part has, and each who waits their own: nobody's is cut
         // short by who came first. It ends when nobody waits any more.
         let (is_first, boarded) = self.flights.join_or_start(flight, recheck, || {
-            let call = fetch.take().map(|fetch| fetch(wanted.time_max));
+            let call = fetch.take().map(|fetch| fetch(wanted.time_max, false));
             (call, Arc::clone(self).keep_of(wanted, clock.clone()))
         });
         let used =
@@ -341,7 +341,7 @@ impl PartCache {
         match fetch.take().filter(|_| result.as_ref().is_ok_and(is_personal)) {
             Some(fetch) => {
                 let left = wanted.time_left.saturating_sub(begun.elapsed());
-                let own = timeout(left, fetch(left)).await;
+                let own = timeout(left, fetch(left, false)).await;
                 let late = Err(Reason::Timeout.into());
                 (own.unwrap_or(late), CacheUse::Miss { is_kept: false })
             }
@@ -355,12 +355,12 @@ impl PartCache {
         self: &Arc<Self>,
         wanted: &Wanted,
         clock: &Clock,
-        fetch: impl FnOnce(Duration) -> F,
+        fetch: impl FnOnce(Duration, bool) -> F,
     ) where
         F: Future<Output = Result<Value, PartFailure>> + Send + 'static,
     {
         self.flights.start_unless_under_way((&wanted.key, &wanted.part), || {
-            let call = fetch(wanted.time_max);
+            let call = fetch(wanted.time_max, true);
             (Some(call), Arc::clone(self).keep_of(wanted, clock.clone()))
         });
     }

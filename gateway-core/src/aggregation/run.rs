@@ -72,7 +72,8 @@ pub(super) struct Run<'a> {
     /// Since the run began: when the first call was sent and the last one landed.
     sent: Option<Duration>,
     landed: Duration,
-    calls: u32,
+    /// Whether any call has come to its end that was not spared.
+    has_begun: bool,
 }
 
 /// A call that is due.
@@ -108,7 +109,7 @@ impl<'a> Run<'a> {
             queue,
             sent: None,
             landed: Duration::ZERO,
-            calls: 0,
+            has_begun: false,
         }
     }
 
@@ -172,7 +173,7 @@ impl<'a> Run<'a> {
         let slots = self.slots.iter().enumerate();
         let wanted = slots.filter(|(_, slot)| slot.state != State::Unwanted);
         let parts = wanted.map(|(number, slot)| slot.report(number)).collect();
-        Report { parts, services, calls: self.calls, upstream }
+        Report { parts, services, upstream }
     }
 
     /// Whether a part's value is projected while it is validated: nothing else looks into it.
@@ -265,7 +266,7 @@ impl<'a> Run<'a> {
             Some(slot) if slot.part.is_required() && is_client_s => {
                 let part = slot.part.name.clone();
                 // Before anything was called there is nothing to report.
-                let report = (self.calls > 0).then(|| Box::new(self.report()));
+                let report = self.has_begun.then(|| Box::new(self.report()));
                 Err(AggregateFailed::Input { part, reason, input, report })
             }
             _ => self.fail(place, reason.into()),
@@ -275,8 +276,8 @@ impl<'a> Run<'a> {
     /// Takes what has landed; the part's number when it is done with it.
     fn land(&mut self, landing: Landing) -> Result<Option<usize>, AggregateFailed> {
         let Landing { part: place, number, result, cache, is_projected, .. } = landing;
-        let Landing { started, landed, waited, is_called, .. } = landing;
-        self.calls += u32::from(is_called);
+        let Landing { started, landed, waited, is_begun, is_called, .. } = landing;
+        self.has_begun |= is_begun;
         if cache.is_none_or(|used| !matches!(used, CacheUse::Hit(_))) {
             let sent = landed.saturating_sub(waited.unwrap_or(landed.saturating_sub(started)));
             self.sent = Some(self.sent.map_or(sent, |first| first.min(sent)));
@@ -285,7 +286,7 @@ impl<'a> Run<'a> {
         let Some(slot) = self.slots.get_mut(place) else { return Ok(None) };
         // Of a call that there was no time for, no time is told: that is how it differs from one
         // that took too long.
-        if is_called || result.is_ok() {
+        if is_begun || result.is_ok() {
             slot.note(started, landed, cache);
         }
         slot.is_called |= is_called;
@@ -349,7 +350,7 @@ impl<'a> Run<'a> {
 
     /// The part has failed, and the answer with it where it is required.
     fn fail(&mut self, place: usize, failure: PartFailure) -> Result<(), AggregateFailed> {
-        let PartFailure { reason, retry_after } = failure;
+        let PartFailure { reason, retry_after, .. } = failure;
         let Some(slot) = self.slots.get_mut(place) else { return Ok(()) };
         (slot.reason, slot.retry_after) = (Some(reason), retry_after);
         slot.state = State::Done;

@@ -193,8 +193,6 @@ pub struct Report {
     pub parts: Vec<PartReport>,
     /// The services that were called, each once, in declaration order: the resolver's numbers.
     pub services: Vec<usize>,
-    /// Calls that were made; a part may have many, or none.
-    pub calls: u32,
     /// From the first call being sent to the last landing: the critical path of the calls.
     pub upstream: Duration,
 }
@@ -423,7 +421,6 @@ mod tests {
                 part("hooks", Outcome::Skipped, Some(Reason::MissingInput), None),
             ],
             services: vec![0, 1, 2],
-            calls: 3,
             upstream: Duration::from_millis(300),
         }
     }

@@ -474,7 +474,7 @@ async fn retry_after_is_told_where_waiting_helps() {
     let wait = Some(Duration::from_millis(2_500));
     let limited =
         |retry_after| answers(429, "").1.map(|answer| PartAnswer { retry_after, ..answer });
-    let down = |retry_after| Err(PartFailure { reason: Reason::Unavailable, retry_after });
+    let down = |retry_after| Err(PartFailure { retry_after, ..Reason::Unavailable.into() });
     assert_eq!(told(limited(wait)).await.expect("told"), "3");
     assert_eq!(told(limited(None)).await, None);
     assert_eq!(told(down(wait)).await.expect("told"), "3");

@@ -35,11 +35,12 @@ use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
 use crate::principal::Principal;
 use crate::priority::Priority;
+use crate::record::Attempts;
 use crate::site::{Service, Site};
 use crate::trace_context::{OpenSpan, TraceContext};
 use crate::upstream::concurrency::{Place, Sample};
 use crate::upstream::retry::RetryPolicy;
-use crate::upstream::{self, Answer, AnswerFields, CallFailed, OwnFields, Upgraded};
+use crate::upstream::{self, Answer, AnswerFields, CallFailed, OwnFields, Room, Upgraded};
 
 /// What a service learns of the request that a call is made for.
 #[derive(Debug, Clone)]
@@ -86,47 +87,37 @@ impl CallContext {
 pub(super) fn call<'a>(
     through: (&'a Worker, &'a Site),
     service: &'a Service,
-    (context, span): (&'a CallContext, &'a CallSpan),
+    behalf: Behalf<'a>,
     retry: Option<&'a RetryPolicy>,
     request: Request<Body>,
 ) -> impl Future<Output = Called> + Send + use<'a> {
-    Calling { retry, ..Calling::of(through, service, context, span) }.send(request)
+    Calling { retry, ..Calling::of(through, service, behalf) }.send(request)
 }
 
 /// The same for a request that asks for the service's bare connection. It is sent once.
 pub(super) async fn upgrade(
     (worker, site): (&Worker, &Site),
     service: &Service,
-    context: &CallContext,
+    (context, attempts): (&CallContext, &Attempts),
     mut request: Request<Body>,
 ) -> Result<Upgraded, CallFailed> {
     let clock = &worker.core.clock;
     let started = clock.now();
     let span = CallSpan::of_service(&context.trace, service, &request);
-    let due = context.deadline;
-    let calling = Calling::of((worker, site), service, context, &span);
+    let calling = Calling::of((worker, site), service, (context, &span, attempts));
     dress(site, context, request.headers_mut());
-    let time_left = due.since(started);
-    let (answer, io) = match service.targets.pick(clock, started) {
-        Ok(target) => {
-            let target = target.within(time_left);
-            let attempt = span.attempt(1, &target);
-            calling.own_fields(&request, &attempt, time_left).settle_in(request.headers_mut());
-            let upgraded = worker.client.upgrade(&target, request, time_left).await;
-            let (answer, io) = match upgraded {
-                Ok(Upgraded { answer, io }) => (Ok(answer), io),
-                Err(failed) => (Err(failed), None),
-            };
-            target.report(&answer, clock.now());
-            call_span::end_attempt(attempt, &answer);
-            (answer, io)
-        }
+    let (answer, io) = match calling.upgraded(request, started).await {
+        Ok(Upgraded { answer, io }) => (Ok(answer), io),
         Err(failed) => (Err(failed), None),
     };
     service.observe(&worker.core.metrics, &answer, clock.now().since(started));
     span.end(&answer);
     answer.map(|answer| Upgraded { answer, io })
 }
+
+/// On whose behalf a call is made: the request's context, the call's span, and where its attempts are
+/// counted.
+pub(super) type Behalf<'a> = (&'a CallContext, &'a CallSpan, &'a Attempts);
 
 /// A call to a service.
 #[derive(Debug, Clone, Copy)]
@@ -139,6 +130,8 @@ pub(super) struct Calling<'a> {
     pub(super) common: Option<&'a Common>,
     /// What each attempt's span is within.
     pub(super) span: &'a CallSpan,
+    /// Where attempts are counted, each when it begins.
+    pub(super) attempts: &'a Attempts,
     /// How it is repeated; `None`: it is not.
     pub(super) retry: Option<&'a RetryPolicy>,
     /// When its answer is due.
@@ -168,22 +161,11 @@ impl<'a> Calling<'a> {
     pub(super) const fn of(
         (worker, site): (&'a Worker, &'a Site),
         service: &'a Service,
-        context: &'a CallContext,
-        span: &'a CallSpan,
+        (context, span, attempts): Behalf<'a>,
     ) -> Self {
-        let (due, priority) = (context.deadline, context.priority);
-        Self {
-            worker,
-            site,
-            service,
-            context,
-            common: None,
-            span,
-            retry: None,
-            due,
-            priority,
-            wants: AnswerFields::All,
-        }
+        let CallContext { deadline: due, priority, .. } = *context;
+        let (common, retry, wants) = (None, None, AnswerFields::All);
+        Self { worker, site, service, context, common, span, attempts, retry, due, priority, wants }
     }
 
     /// Sends a request, dressed with who asks and signed.
@@ -218,18 +200,62 @@ impl<'a> Calling<'a> {
         }
     }
 
+    /// Asks for the bare connection. Its place is one of a call's, until the head of the answer: a
+    /// connection that stays open is no work.
+    async fn upgraded(
+        &self,
+        mut request: Request<Body>,
+        started: Moment,
+    ) -> Result<Upgraded, CallFailed> {
+        let Self { worker, service, .. } = *self;
+        let clock = &worker.core.clock;
+        let place = self.enter()?.map(Place::mute);
+        let target = service.targets.pick(clock, started)?;
+        let room = Room::at(&target, self.due.since(started)).await?;
+        // Until now it was the gateway that had it wait.
+        let (began, place) = (clock.now(), place.map(Place::from_now));
+        let time_left = self.due.since(began);
+        let target = target.from(began).within(time_left);
+        self.attempts.add(1);
+        let span = self.span.attempt(1, &target);
+        self.own_fields(&request, &span, time_left).settle_in(request.headers_mut());
+        let upgraded = worker.client.upgrade(&target, (request, room), time_left).await;
+        let (answer, io) = match upgraded {
+            Ok(Upgraded { answer, io }) => (Ok(answer), io),
+            Err(failed) => (Err(failed), None),
+        };
+        self.told(Attempt { target, place, span }, &answer, began);
+        Ok(Upgraded { answer: answer?, io })
+    }
+
+    /// What came of an attempt that went its way.
+    fn ended(&self, attempt: Attempt<'_>, outcome: Result<Answer, CallFailed>) -> Called {
+        let began = attempt.target.started();
+        self.recount(&outcome);
+        let now = self.told(attempt, &outcome, began);
+        self.observed(outcome, began, now)
+    }
+
     /// Says of an attempt what it came to, to all who learn from it.
-    fn ended(
+    fn told(
         &self,
         Attempt { target, place, span }: Attempt<'_>,
-        outcome: Result<Answer, CallFailed>,
+        outcome: &Result<Answer, CallFailed>,
         began: Moment,
-    ) -> Called {
+    ) -> Moment {
         let now = self.worker.core.clock.now();
-        target.report(&outcome, now);
-        leave(place, &outcome, now.since(began));
-        call_span::end_attempt(span, &outcome);
-        self.observed(outcome, began, now)
+        target.report(outcome, now);
+        leave(place, outcome, now.since(began));
+        call_span::end_attempt(span, outcome);
+        now
+    }
+
+    /// The attempt was counted as one when it began.
+    fn recount(&self, outcome: &Result<Answer, CallFailed>) {
+        match attempts(outcome) {
+            0 => self.attempts.take_back(),
+            sent => self.attempts.add(sent - 1),
+        }
     }
 
     fn observed(
@@ -240,7 +266,7 @@ impl<'a> Calling<'a> {
     ) -> Called {
         let took = ended.since(began);
         self.service.observe(&self.worker.core.metrics, &outcome, took);
-        Called { attempts: attempts(outcome.as_ref()), outcome, began, took }
+        Called { attempts: attempts(&outcome), outcome, began, took }
     }
 
     /// A place among the calls to the service, where their number is found out.
@@ -310,10 +336,12 @@ fn leave(place: Option<Place>, outcome: &Result<Answer, CallFailed>, took: Durat
 }
 
 /// How often the service was asked.
-pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
+const fn attempts(outcome: &Result<Answer, CallFailed>) -> u32 {
     match outcome {
         Ok(answer) => answer.attempts,
         Err(CallFailed::Busy(_) | CallFailed::Unavailable(_) | CallFailed::Overloaded) => 0,
+        // There was no time for it.
+        Err(CallFailed::ResponseTimedOut(limit)) if limit.is_zero() => 0,
         Err(_) => 1,
     }
 }
@@ -322,7 +350,6 @@ pub(super) const fn attempts(outcome: Result<&Answer, &CallFailed>) -> u32 {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) services: Vec<Arc<str>>,
-    pub(super) attempts: u32,
     pub(super) waited: Duration,
 }
 
@@ -333,6 +360,7 @@ pub struct ServiceCalls {
     site: Arc<Site>,
     context: CallContext,
     tally: Arc<Mutex<Tally>>,
+    attempts: Arc<Attempts>,
     credential: Credential,
 }
 
@@ -346,7 +374,8 @@ impl ServiceCalls {
     pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, exchange: &Exchange) -> Self {
         let (worker, site) = (Arc::clone(worker), Arc::clone(site));
         let (context, credential) = (CallContext::of(exchange), exchange.credential);
-        Self { worker, site, context, tally: Arc::default(), credential }
+        let (tally, attempts) = (Arc::default(), Arc::default());
+        Self { worker, site, context, tally, attempts, credential }
     }
 
     /// Calls a service and takes its answer whole, within the request's deadline and the
@@ -370,15 +399,15 @@ impl ServiceCalls {
         let retry = service.retry.as_ref();
         let through = (&*self.worker, &*self.site);
         let span = CallSpan::of_service(&self.context.trace, service, &request);
-        let called = call(through, service, (&self.context, &span), retry, request).await;
+        let behalf = (&self.context, &span, &*self.attempts);
+        let called = call(through, service, behalf, retry, request).await;
         span.end(&called.outcome);
-        let Called { outcome, attempts, .. } = called;
-        let outcome = match outcome {
+        let outcome = match called.outcome {
             Ok(answer) => whole(service, answer).await,
             Err(failed) => Err(failed),
         };
         let waited = self.worker.core.clock.now().since(started);
-        self.note(service, attempts, waited);
+        self.note(service, waited);
         Ok(outcome?)
     }
 
@@ -397,13 +426,17 @@ impl ServiceCalls {
         self.worker.core.streams.end_of_credential(self.credential);
     }
 
-    fn note(&self, service: &Service, attempts: u32, waited: Duration) {
+    fn note(&self, service: &Service, waited: Duration) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         if !tally.services.contains(&service.name) {
             tally.services.push(Arc::clone(&service.name));
         }
-        tally.attempts += attempts;
         tally.waited += waited;
+    }
+
+    /// How often services were asked; more while they are.
+    pub(super) fn attempts(&self) -> Arc<Attempts> {
+        Arc::clone(&self.attempts)
     }
 
     pub(super) fn tally(&self) -> Tally {

@@ -82,20 +82,16 @@ async fn ask(
         // Asked once: its deadline is short, and a POST may not be repeated.
         let through = (worker, site);
         let span = CallSpan::of_service(&context.trace, service, &made);
-        let called = calls::call(through, service, (&context, &span), None, made).await;
-        span.end(&called.outcome);
-        let Called { outcome, attempts, .. } = called;
-        let answered = async {
-            let (head, body) = outcome?.response.into_parts();
-            let body = upstream::collect(body, ANSWER_SIZE_MAX).await?;
-            Ok::<_, upstream::CallFailed>((head.status, body))
-        };
-        (answered.await, attempts)
+        let behalf = (&context, &span, &exchange.record.attempts);
+        let Called { outcome, .. } = calls::call(through, service, behalf, None, made).await;
+        span.end(&outcome);
+        let (head, body) = outcome?.response.into_parts();
+        let body = upstream::collect(body, ANSWER_SIZE_MAX).await?;
+        Ok::<_, upstream::CallFailed>((head.status, body))
     };
     let outcome = tokio::time::timeout(time_left, called).await;
     exchange.record.upstream += clock.now().since(started);
-    exchange.record.attempts += outcome.as_ref().map_or(1, |(_, attempts)| *attempts);
-    let (answered, _) = outcome.map_err(|_| DecisionUnavailable("no answer in time".into()))?;
+    let answered = outcome.map_err(|_| DecisionUnavailable("no answer in time".into()))?;
     let (status, body) = answered.map_err(|failed| unavailable(&failed))?;
     let none = || DecisionUnavailable(format!("a {status} that is no decision").into());
     Verdict::parse(status, &body).ok_or_else(none)

@@ -54,7 +54,7 @@ pub(super) fn close(mut span: OpenSpan, record: &Record) {
         attributes.push(("url.path", Value::Text(record.path.clone())));
         attributes.push(("http.response.status_code", Value::Integer(record.status.into())));
         attributes.push(("gateway.request_id", Value::Text(record.request_id.as_str().into())));
-        attributes.push(("gateway.attempts", Value::Integer(record.attempts.into())));
+        attributes.push(("gateway.attempts", Value::Integer(record.attempts().into())));
         let millis = |length: std::time::Duration| Value::Float(length.as_secs_f64() * 1_000.0);
         attributes.push(("gateway.upstream_ms", millis(record.upstream)));
         attributes.push(("gateway.overhead_ms", millis(record.overhead())));

@@ -1,25 +1,25 @@
 //! The client of one core: it keeps that core's connections and calls targets over them.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, Request, Response, Version, header};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::{Body, Carry as _, ServiceBody};
 use crate::permit::Permit;
-use crate::upstream::by_address::ByAddress;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
 use crate::upstream::http1::{AnswerFields, Failed, Outgoing};
 use crate::upstream::own_fields::OwnFields;
+use crate::upstream::pools::Pools;
 use crate::upstream::shared_fields::SharedFields;
+use crate::upstream::slots::Slot;
 use crate::upstream::target::{Target, TargetSettings};
 use crate::upstream::transport::Protocol;
 use crate::upstream::until_sent::{UntilSent, after_sending};
@@ -40,18 +40,6 @@ pub struct Answer {
 pub struct Client<C: Connect = Network> {
     connect: Arc<C>,
     pools: Arc<Pools<C::Stream>>,
-}
-
-/// The unused connections to all targets, by the targets' addresses in memory.
-struct Pools<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    by_target: Mutex<ByAddress<Pool<S>>>,
-    is_swept: AtomicBool,
-}
-
-/// One target's. The weak pointer keeps the key from being given to another target.
-struct Pool<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    target: Weak<Target>,
-    home: Arc<Home<S>>,
 }
 
 /// When an answer must have begun.
@@ -93,12 +81,24 @@ impl Beside<'_> {
     }
 }
 
+/// A call for which the gateway itself has no connection yet. It comes to the call once there may be
+/// one, or says that there may not; until then nothing speaks against the target.
+pub(crate) type InLine<'a> = BoxFuture<'a, Result<Going<'a>, CallFailed>>;
+
+/// There is no use in waiting.
+fn refused<'a>(failed: CallFailed) -> InLine<'a> {
+    ready(Err(failed)).boxed()
+}
+
+/// A call on its way.
+type Going<'a> = BoxFuture<'a, Result<Answer, CallFailed>>;
+
 /// A call that has begun, and has sent nothing yet.
 enum Begun<'a, C: Connect> {
     /// All of the request is at hand.
     AtHand(Arc<Target>, Written<C::Stream>, Permit),
     /// Any other. Boxed: they are rare, and all calls are as large as the largest.
-    Boxed(BoxFuture<'a, Result<Answer, CallFailed>>),
+    Boxed(Going<'a>),
 }
 
 /// A request that is written down, and where it goes.
@@ -115,18 +115,44 @@ enum Over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// One that nobody used: it has the request.
     Unused(Box<Wire<S>>),
     /// One that is to be opened.
-    New(Box<Outgoing>),
+    New(Box<New>),
+}
+
+/// What goes out over a connection that is to be opened, and the right to it, where that takes one.
+struct New {
+    outgoing: Outgoing,
+    slot: Option<Slot>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Over<S> {
-    fn of(unused: Option<Box<Wire<S>>>, outgoing: Outgoing) -> Self {
+    /// Over an unused connection, where there is one; else by `slot` over a new one.
+    fn of(unused: Option<Box<Wire<S>>>, outgoing: Outgoing, slot: Option<Slot>) -> Self {
         match unused {
             Some(mut wire) => {
                 wire.begin(outgoing);
                 Self::Unused(wire)
             }
-            None => Self::New(Box::new(outgoing)),
+            None => Self::New(Box::new(New { outgoing, slot })),
         }
+    }
+
+    /// Gives the right to the connection that is to be opened, where one is.
+    fn allow(&mut self, slot: Option<Slot>) {
+        if let Self::New(new) = self {
+            new.slot = slot;
+        }
+    }
+}
+
+impl Answer {
+    /// What came back for a request that was sent so often.
+    fn to<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        ((response, wire), attempts): ((Response<()>, Box<Wire<S>>), u32),
+        target: &Target,
+        permit: Permit,
+    ) -> Self {
+        let read_timeout = target.settings().read_timeout;
+        Self { response: answered(response, wire, permit, read_timeout), attempts }
     }
 }
 
@@ -135,8 +161,7 @@ type HeadOf<C> = (Response<()>, Box<Wire<<C as Connect>::Stream>>);
 impl<C: Connect> Client<C> {
     /// A client without connections, which opens them through `connect`.
     pub fn new(connect: C) -> Self {
-        let pools = Pools { by_target: Mutex::default(), is_swept: AtomicBool::new(false) };
-        Self { connect: Arc::new(connect), pools: Arc::new(pools) }
+        Self { connect: Arc::new(connect), pools: Pools::new() }
     }
 
     /// Sends `request` to `target`; of its URL only path and query count.
@@ -154,7 +179,10 @@ impl<C: Connect> Client<C> {
         request: Request<Body>,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
-        self.call_as(target, (request, Beside::default()), true, time_left).await
+        match self.call_as(target, (request, Beside::default()), true, time_left) {
+            Ok(call) => call.await,
+            Err(line) => line.await?.await,
+        }
     }
 
     /// A request with what it says beside. `may_repeat` says whether it may go out again, where its
@@ -163,28 +191,28 @@ impl<C: Connect> Client<C> {
     /// Over HTTP/1.1 it is written down at once, and sent when the future is polled: of all that a
     /// call is made from, little has to be kept while it waits. Poll it soon: it has a connection,
     /// which is hung up when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`InLine`] where it has to wait for a connection first, or may not be made.
     pub(crate) fn call_as(
         &self,
         target: &Arc<Target>,
         request: (Request<Body>, Beside<'_>),
         may_repeat: bool,
         time_left: Duration,
-    ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
-        let begun = self.begin(target, request, may_repeat, time_left);
-        async move {
+    ) -> Result<impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C>, InLine<'_>>
+    {
+        let begun = self.begin(target, request, may_repeat, time_left)?;
+        Ok(async move {
             match begun {
-                Ok(Begun::AtHand(target, written, permit)) => {
-                    let ((response, wire), attempts) = self.send(&target, written).await?;
-                    let read_timeout = target.settings().read_timeout;
-                    Ok(Answer {
-                        response: answered(response, wire, permit, read_timeout),
-                        attempts,
-                    })
+                Begun::AtHand(target, written, permit) => {
+                    let sent = self.send(&target, written).await?;
+                    Ok(Answer::to(sent, &target, permit))
                 }
-                Ok(Begun::Boxed(call)) => call.await,
-                Err(failed) => Err(failed),
+                Begun::Boxed(call) => call.await,
             }
-        }
+        })
     }
 
     fn begin(
@@ -193,13 +221,13 @@ impl<C: Connect> Client<C> {
         (mut request, beside): (Request<Body>, Beside<'_>),
         may_repeat: bool,
         time_left: Duration,
-    ) -> Result<Begun<'_, C>, CallFailed> {
+    ) -> Result<Begun<'_, C>, InLine<'_>> {
         if time_left.is_zero() {
-            return Err(CallFailed::ResponseTimedOut(time_left));
+            return Err(refused(CallFailed::ResponseTimedOut(time_left)));
         }
         let settings = target.settings();
         let Some(permit) = target.permit() else {
-            return Err(CallFailed::Busy(settings.requests_in_flight_max));
+            return Err(refused(CallFailed::Busy(settings.requests_in_flight_max)));
         };
         if settings.protocol == Protocol::Http2 {
             beside.settle_in(request.headers_mut());
@@ -215,8 +243,37 @@ impl<C: Connect> Client<C> {
         }
         let due = Due::within(settings.response_timeout.min(time_left));
         let may_repeat = may_repeat && request.method().is_idempotent();
-        let written = self.written(target, (request, beside), may_repeat, Some(due));
+        let mut written = self.written(target, (request, beside), may_repeat, Some(due));
+        if let (Over::New(new), Some(slots)) = (&mut written.over, target.slots()) {
+            new.slot = slots.try_take();
+            if new.slot.is_none() {
+                return Err(self.in_line(target, written, permit, time_left));
+            }
+        }
         Ok(Begun::AtHand(Arc::clone(target), written, permit))
+    }
+
+    /// The call's own time begins when the wait is over.
+    fn in_line(
+        &self,
+        target: &Arc<Target>,
+        written: Written<C::Stream>,
+        permit: Permit,
+        time_left: Duration,
+    ) -> InLine<'_> {
+        let (target, due_at) = (Arc::clone(target), Instant::now() + time_left);
+        let line = async move {
+            let mut written = written;
+            written.over.allow(target.slot(time_left).await?);
+            let time_left = due_at.saturating_duration_since(Instant::now());
+            written.due = Some(Due::within(target.settings().response_timeout.min(time_left)));
+            let going = async move {
+                let sent = self.send(&target, written).await?;
+                Ok(Answer::to(sent, &target, permit))
+            };
+            Ok(going.boxed())
+        };
+        line.boxed()
     }
 
     /// Writes a request down for the connection that was used last, if there is one. Without `due`
@@ -235,7 +292,7 @@ impl<C: Connect> Client<C> {
         own.set_first(header::HOST, target.host_header());
         let common = common.map(SharedFields::lines).unwrap_or_default();
         let outgoing = Outgoing::of(request, (common, &own), room).wanting(wants);
-        let over = Over::of(unused, outgoing);
+        let over = Over::of(unused, outgoing, None);
         Written { home, over, may_repeat, due }
     }
 
@@ -249,8 +306,8 @@ impl<C: Connect> Client<C> {
         loop {
             let mut wire = match over {
                 Over::Unused(wire) => wire,
-                Over::New(outgoing) => {
-                    return Ok((self.send_afresh(target, &home, *outgoing, due).await?, 1));
+                Over::New(new) => {
+                    return Ok((self.send_afresh(target, &home, *new, due).await?, 1));
                 }
             };
             let failed = match (wire.answer(due.map(|due| due.at)).await, due) {
@@ -259,18 +316,22 @@ impl<C: Connect> Client<C> {
                 (None, Some(due)) => return Err(due.missed()),
                 (None, None) => return Err(CallFailed::of_connection(Failed::Ended)),
             };
-            let outgoing = wire.take_outgoing();
+            // Whatever follows goes out in the place of the connection that has died: it waits in no
+            // line.
+            let (outgoing, slot) = (wire.take_outgoing(), wire.take_slot());
+            drop(wire);
             // A connection that had died before anything was sent leaves the request whole.
             if outgoing.is_untouched() {
                 let now = due.map_or_else(Instant::now, |due| due.began);
-                over = Over::of(home.take(now), outgoing);
+                over = Over::of(home.take(now), outgoing, slot);
                 continue;
             }
             let may_go_again = may_repeat && matches!(failed, Failed::DiedUnanswered);
-            let Some(again) = outgoing.again().filter(|_| may_go_again) else {
+            let Some(outgoing) = outgoing.again().filter(|_| may_go_again) else {
                 return Err(CallFailed::of_connection(failed));
             };
             target.count_replay();
+            let again = New { outgoing, slot };
             return Ok((self.send_afresh(target, &home, again, due).await?, 2));
         }
     }
@@ -281,11 +342,11 @@ impl<C: Connect> Client<C> {
         &'a self,
         target: &'a Arc<Target>,
         home: &'a Arc<Home<C::Stream>>,
-        outgoing: Outgoing,
+        New { outgoing, slot }: New,
         due: Option<Due>,
     ) -> BoxFuture<'a, Result<HeadOf<C>, CallFailed>> {
         let call = async move {
-            let mut wire = self.open(target, home).await?;
+            let mut wire = self.open(target, home, slot).await?;
             wire.begin(outgoing);
             let answer = wire.answer(None).await;
             let response = answer.unwrap_or(Err(Failed::Ended));
@@ -304,11 +365,8 @@ impl<C: Connect> Client<C> {
         &self,
         target: &Arc<Target>,
         home: &Arc<Home<C::Stream>>,
+        slot: Option<Slot>,
     ) -> Result<Box<Wire<C::Stream>>, CallFailed> {
-        let slot = match target.slots() {
-            Some(slots) => Some(slots.take().await?),
-            None => None,
-        };
         let stream = self.connected(target).await?;
         self.pools.keep_swept();
         Ok(Wire::new(stream, home, head_size_max(target.settings()), slot))
@@ -337,64 +395,25 @@ impl<C: Connect> Client<C> {
         let (head, body) = request.into_parts();
         let (body, sent) = UntilSent::of(body, target.settings());
         let request = Request::from_parts(head, body);
-        let written = self.written(target, (request, beside), false, None);
+        let mut written = self.written(target, (request, beside), false, None);
         let target = Arc::clone(target);
         async move {
             let settings = target.settings();
+            let due_at = Instant::now() + time_left;
+            if matches!(written.over, Over::New(_)) {
+                written.over.allow(target.slot(time_left).await?);
+            }
+            let time_left = due_at.saturating_duration_since(Instant::now());
             let answer = async { Ok(self.send(&target, written).await?.0) };
-            let (response, wire) = after_sending(sent, answer, settings, time_left).await?;
-            let response = answered(response, wire, permit, settings.read_timeout);
-            Ok(Answer { response, attempts: 1 })
+            let sent = after_sending(sent, answer, settings, time_left).await?;
+            Ok(Answer::to((sent, 1), &target, permit))
         }
     }
 
     pub(super) fn home(&self, target: &Arc<Target>) -> Arc<Home<C::Stream>> {
-        let key = Arc::as_ptr(target).addr();
-        let mut pools = self.pools.by_target();
-        if let Some(pool) = pools.get(&key) {
-            return Arc::clone(&pool.home);
-        }
-        // A new target is rare (a reload): the time to let go of those that are gone.
-        pools.retain(|_, pool| pool.target.strong_count() > 0);
-        let home = Home::new(target.settings(), target.slots());
-        let pool = Pool { target: Arc::downgrade(target), home: Arc::clone(&home) };
-        pools.insert(key, pool);
-        home
+        self.pools.home(target)
     }
 }
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Pools<S> {
-    fn by_target(&self) -> MutexGuard<'_, ByAddress<Pool<S>>> {
-        self.by_target.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sees to it that connections which nobody uses are hung up, as long as there is the client.
-    fn keep_swept(self: &Arc<Self>) {
-        if self.is_swept.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let pools = Arc::downgrade(self);
-        tokio::spawn(async move {
-            loop {
-                let Some(period) = pools.upgrade().map(|pools| pools.sweep()) else { return };
-                sleep(period).await;
-            }
-        });
-    }
-
-    /// Hangs up on what is unused for too long; says when to look again.
-    fn sweep(&self) -> Duration {
-        let homes: Vec<_> = self.by_target().values().map(|pool| Arc::clone(&pool.home)).collect();
-        homes.iter().for_each(|home| home.sweep());
-        let shortest = homes.iter().map(|home| home.idle_timeout()).min();
-        // Half of it: none is kept for more than one and a half times as long as it may be.
-        let period = shortest.map_or(SWEEP_PERIOD_MAX, |shortest| shortest / 2);
-        period.clamp(SWEEP_PERIOD_MIN, SWEEP_PERIOD_MAX)
-    }
-}
-
-const SWEEP_PERIOD_MIN: Duration = Duration::from_millis(100);
-const SWEEP_PERIOD_MAX: Duration = Duration::from_secs(60);
 
 impl<C: Connect> fmt::Debug for Client<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -188,6 +188,14 @@ impl Place {
         self
     }
 
+    /// The place of a call that begins only now, mute while the gateway itself has had it wait.
+    #[must_use]
+    pub fn from_now(mut self) -> Self {
+        self.falls = self.limit.falls.load(Ordering::Relaxed);
+        (self.since, self.has_told) = (Instant::now(), false);
+        self
+    }
+
     /// Gives the place back with what was learned.
     pub fn leave(mut self, sample: Sample) {
         if std::mem::replace(&mut self.has_told, true) {
@@ -344,6 +352,22 @@ mod tests {
             drop(places);
             assert_eq!(limit.limit(), expected, "{held_for:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_call_has_waited_for_in_the_gateway_is_not_late() {
+        let limit = limit(4, 100);
+        let mute = || limit.enter(Priority::Interactive).map(Place::mute);
+        let mut waiting: Vec<_> = (0..80).filter_map(|_| mute()).collect();
+        tokio::time::advance(LATENCY_MAX * 2).await;
+        let begun: Vec<_> = waiting.drain(..40).map(Place::from_now).collect();
+        drop(waiting);
+        begun.into_iter().for_each(|place| place.leave(Sample::Answered(LATENCY_MAX)));
+        assert_eq!((limit.limit(), limit.in_flight()), (100, 0));
+        let begun: Vec<_> = (0..100).filter_map(|_| mute().map(Place::from_now)).collect();
+        tokio::time::advance(LATENCY_MAX * 2).await;
+        drop(begun);
+        assert!(limit.limit() < 100, "from then on it is");
     }
 
     #[test]

@@ -126,6 +126,16 @@ impl RetryPolicy {
         }
     }
 
+    /// Whether an attempt came to what was hoped for: an answer that is neither the service's failure
+    /// nor listed as worth another attempt.
+    #[must_use]
+    pub fn has_succeeded(&self, outcome: &Result<Answer, CallFailed>) -> bool {
+        outcome.as_ref().is_ok_and(|answer| {
+            let status = answer.response.status();
+            !status.is_server_error() && !self.statuses.contains(&status)
+        })
+    }
+
     fn backoff(&self, attempt: u32, chance: &mut impl Rng) -> Duration {
         let doubled = self.backoff_base.saturating_mul(1 << attempt.saturating_sub(1).min(20));
         let longest = u64::try_from(doubled.min(self.backoff_max).as_micros()).unwrap_or(u64::MAX);

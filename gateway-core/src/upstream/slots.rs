@@ -17,6 +17,10 @@ use tokio::time::timeout;
 
 use crate::upstream::failed::CallFailed;
 
+/// So long before a call is due, its wait for a slot is over: whoever has the call has a timer too,
+/// which must not ring first, or nobody would hear that it was the gateway that had it wait.
+const LAST_MOMENT: Duration = Duration::from_millis(2);
+
 /// A bound on connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotRules {
@@ -63,15 +67,22 @@ impl Slots {
         keepers.push(keeper);
     }
 
-    /// One slot, at once or after a while.
-    pub(super) async fn take(&self) -> Result<Slot, CallFailed> {
-        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
-            return Ok(Slot { _permit: permit });
+    /// One slot, where one is free and nobody waits for it.
+    pub(super) fn try_take(&self) -> Option<Slot> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        Some(Slot { _permit: permit })
+    }
+
+    /// One slot, at once or after a while, for a call that has so much time left.
+    pub(super) async fn take(&self, time_left: Duration) -> Result<Slot, CallFailed> {
+        if let Some(slot) = self.try_take() {
+            return Ok(slot);
         }
         let busy = || CallFailed::Busy(self.rules.connections_max);
         let _waiting = Waiting::begin(self).ok_or_else(busy)?;
         self.ask_for_one();
-        match timeout(self.rules.pending_timeout, Arc::clone(&self.free).acquire_owned()).await {
+        let limit = self.rules.pending_timeout.min(time_left.saturating_sub(LAST_MOMENT));
+        match timeout(limit, Arc::clone(&self.free).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
             Ok(Err(_)) | Err(_) => Err(busy()),
         }
@@ -117,6 +128,8 @@ mod tests {
 
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(3_600);
+
     fn slots(connections_max: u32, pending_max: u32) -> Arc<Slots> {
         let pending_timeout = Duration::from_secs(2);
         Slots::new(SlotRules { connections_max, pending_max, pending_timeout })
@@ -125,12 +138,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_served_in_turn_and_a_line_that_is_full_takes_nobody() {
         let slots = slots(1, 2);
-        let held = slots.take().await.expect("the first");
-        let (mut second, mut third) = (Box::pin(slots.take()), Box::pin(slots.take()));
+        let held = slots.take(LONG).await.expect("the first");
+        let (mut second, mut third) = (Box::pin(slots.take(LONG)), Box::pin(slots.take(LONG)));
         assert!(second.as_mut().now_or_never().is_none());
         assert!(third.as_mut().now_or_never().is_none());
         assert_eq!(slots.waiting(), 2);
-        assert!(matches!(slots.take().await, Err(CallFailed::Busy(1))));
+        assert!(matches!(slots.take(LONG).await, Err(CallFailed::Busy(1))));
         drop(held);
         assert!(third.as_mut().now_or_never().is_none(), "not its turn");
         let held = second.await.expect("its turn");
@@ -143,15 +156,31 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_has_an_end_and_one_that_is_given_up_leaves_the_line() {
         let slots = slots(1, 2);
-        let held = slots.take().await.expect("the first");
-        assert!(slots.take().now_or_never().is_none());
+        let held = slots.take(LONG).await.expect("the first");
+        assert!(slots.take(LONG).now_or_never().is_none());
         assert_eq!(slots.waiting(), 0, "given up");
         let began = Instant::now();
-        assert!(matches!(slots.take().await, Err(CallFailed::Busy(1))));
+        assert!(matches!(slots.take(LONG).await, Err(CallFailed::Busy(1))));
         assert_eq!(began.elapsed().as_secs(), 2);
         assert_eq!(slots.waiting(), 0);
         drop(held);
-        assert!(slots.take().await.is_ok());
+        assert!(slots.take(LONG).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_due_sooner_hears_before_that_that_it_waited_in_vain() {
+        let slots = slots(1, 2);
+        let _held = slots.take(LONG).await.expect("the first");
+        let in_time = |ms| {
+            let time_left = Duration::from_millis(ms);
+            timeout(time_left, slots.take(time_left))
+        };
+        for ms in [1, 300, 1_999] {
+            let began = Instant::now();
+            assert!(matches!(in_time(ms).await, Ok(Err(CallFailed::Busy(1)))), "{ms}");
+            assert!(began.elapsed() <= Duration::from_millis(ms), "{ms}");
+            assert_eq!(slots.waiting(), 0);
+        }
     }
 
     /// Keeps some slots as unused connections would.
@@ -173,11 +202,11 @@ mod tests {
             slots.register(Arc::downgrade(&keeper));
         }
         for shelf in [0, 1, 1] {
-            let slot = slots.take().await.expect("free");
+            let slot = slots.take(LONG).await.expect("free");
             shelves[shelf].0.lock().expect("no panic").push(slot);
         }
         let kept = || shelves.iter().map(|shelf| shelf.0.lock().expect("no panic").len()).sum();
-        let taken = [slots.take().await, slots.take().await];
+        let taken = [slots.take(LONG).await, slots.take(LONG).await];
         assert!(taken.iter().all(Result::is_ok));
         let kept: usize = kept();
         assert_eq!(kept, 1);

@@ -13,7 +13,8 @@ use http::uri::{Authority, Parts, PathAndQuery, Scheme, Uri};
 
 use crate::permit::{Permit, Permits};
 use crate::upstream::condition::{Condition, FailureRules};
-use crate::upstream::slots::{SlotRules, Slots};
+use crate::upstream::failed::CallFailed;
+use crate::upstream::slots::{Slot, SlotRules, Slots};
 use crate::upstream::transport::{Protocol, ServiceTls};
 
 /// How long a service may take, and how much. Each bound stands in the configuration.
@@ -258,6 +259,15 @@ impl Target {
     /// The bound on its connections, where there is one.
     pub(super) const fn slots(&self) -> Option<&Arc<Slots>> {
         self.slots.as_ref()
+    }
+
+    /// The right to another connection in its turn, for a call that has so much time left; `None`
+    /// where their number has no bound.
+    pub(super) async fn slot(&self, time_left: Duration) -> Result<Option<Slot>, CallFailed> {
+        match &self.slots {
+            Some(slots) => slots.take(time_left).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Whether as many requests as allowed are in flight.

@@ -171,7 +171,10 @@ async fn a_request_that_may_not_be_repeated_is_sent_once() {
         drop(first);
     };
     let (answer, ()) = tokio::join!(
-        client.call_as(&target, (get("/second"), Beside::default()), false, LONG),
+        async {
+            let call = client.call_as(&target, (get("/second"), Beside::default()), false, LONG);
+            call.ok().expect("a connection").await
+        },
         script
     );
     assert_eq!(answer.expect_err("no second connection").code(), "upstream_broken");
@@ -670,6 +673,90 @@ async fn a_core_takes_over_what_another_keeps_unused() {
     assert_eq!((&*first, &*second), ("ok", "ok"));
 }
 
+/// One connection, and whoever needs it may wait for a second.
+fn narrow() -> Arc<Target> {
+    target(|settings| {
+        let (pending_max, pending_timeout) = (8, Duration::from_secs(1));
+        settings.slots = Some(SlotRules { connections_max: 1, pending_max, pending_timeout });
+    })
+}
+
+/// Takes the one connection of a target, for an answer whose body has not ended.
+async fn hold<C: Connect>(
+    client: &Client<C>,
+    target: &Arc<Target>,
+    service: &mut Service,
+) -> (Answer, testing::Connection) {
+    let script = async {
+        let mut connection = service.accept().await;
+        connection.request().await;
+        connection.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await;
+        connection
+    };
+    let (answer, connection) = tokio::join!(client.call(target, get("/held"), LONG), script);
+    (answer.expect("an answer"), connection)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_connection_until_it_is_due_was_not_too_late_but_found_it_busy() {
+    let (client, mut service) = wired();
+    let target = narrow();
+    let _held = hold(&client, &target, &mut service).await;
+    let upload = || request("PUT", "/", streamed(stream::iter([Ok("in pieces")])));
+    for (ms, asked) in [(300, get("/")), (300, upload()), (5_000, get("/")), (5_000, upload())] {
+        let (began, time_left) = (Instant::now(), Duration::from_millis(ms));
+        let call = tokio::time::timeout(time_left, client.call(&target, asked, time_left));
+        let failed = call.await.expect("before whoever waits gives up").expect_err("no connection");
+        assert!(matches!(failed, CallFailed::Busy(1)), "{ms}: {failed}");
+        assert!(began.elapsed() <= time_left.min(Duration::from_millis(1_001)), "{ms}");
+    }
+    assert_eq!((service.backlog(), target.requests_in_flight()), (0, 1), "the one that is held");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_has_only_so_much_time_as_its_wait_has_left_it() {
+    let (client, mut service) = wired();
+    let target = narrow();
+    let (held, connection) = hold(&client, &target, &mut service).await;
+    let script = async {
+        sleep(Duration::from_millis(250)).await;
+        drop((held, connection));
+        service.accept().await.closed().await;
+    };
+    let call = client.call(&target, get("/"), Duration::from_millis(300));
+    let (answer, ()) = tokio::join!(call, script);
+    let Err(CallFailed::ResponseTimedOut(limit)) = answer else { panic!("{answer:?}") };
+    assert!(limit <= Duration::from_millis(50), "{limit:?} were the target's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_goes_out_again_in_the_place_of_the_connection_that_died() {
+    for is_sent in [true, false] {
+        let (client, mut service) = wired();
+        let target = narrow();
+        let mut first = warm_up(&client, &target, &mut service).await;
+        let began = Instant::now();
+        let script = async {
+            if is_sent {
+                first.request().await;
+            }
+            drop(first);
+            let mut second = service.accept().await;
+            second.request().await;
+            second.answer(SHORT_ANSWER).await;
+        };
+        let call = async {
+            if !is_sent {
+                tokio::task::yield_now().await;
+            }
+            client.call(&target, get("/second"), LONG).await
+        };
+        let (answer, ()) = tokio::join!(call, script);
+        assert_eq!(answer.expect("an answer").attempts, if is_sent { 2 } else { 1 });
+        assert!(began.elapsed().is_zero(), "it has waited for nobody");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_websocket_is_one_of_the_connections_for_as_long_as_it_is_open() {
     let (client, mut service) = wired();
@@ -683,7 +770,8 @@ async fn a_websocket_is_one_of_the_connections_for_as_long_as_it_is_open() {
         connection.answer("HTTP/1.1 101 Switching Protocols\r\n\r\n").await;
         connection
     };
-    let (upgraded, _open) = tokio::join!(client.upgrade(&target, get("/"), LONG), script);
+    let room = Room::at(&target, LONG).await.expect("room");
+    let (upgraded, _open) = tokio::join!(client.upgrade(&target, (get("/"), room), LONG), script);
     let io = upgraded.expect("an answer").io.expect("a connection");
     let busy = client.call(&target, get("/"), LONG).await;
     assert!(matches!(busy, Err(CallFailed::Busy(1))), "{busy:?}");

@@ -16,9 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use crate::body::Body;
+use crate::permit::Permit;
 use crate::upstream::client::{Answer, Client, answered, prepared};
 use crate::upstream::connect::Connect;
 use crate::upstream::failed::CallFailed;
+use crate::upstream::slots::Slot;
 use crate::upstream::target::Target;
 use crate::upstream::wire::Switched;
 
@@ -26,6 +28,26 @@ use crate::upstream::wire::Switched;
 pub trait ServiceIo: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<I: AsyncRead + AsyncWrite + Unpin + Send> ServiceIo for I {}
+
+/// Room for a connection that is one call's alone.
+#[derive(Debug)]
+pub struct Room {
+    permit: Permit,
+    slot: Option<Slot>,
+}
+
+impl Room {
+    /// At once or after a while. Until then the target has nothing to do with the call.
+    ///
+    /// # Errors
+    ///
+    /// [`CallFailed::Busy`] where there is none within the time that the call has left.
+    pub async fn at(target: &Target, time_left: Duration) -> Result<Self, CallFailed> {
+        let busy = || CallFailed::Busy(target.settings().requests_in_flight_max);
+        let permit = target.permit().ok_or_else(busy)?;
+        Ok(Self { permit, slot: target.slot(time_left).await? })
+    }
+}
 
 /// What asking for an upgrade came to.
 pub struct Upgraded {
@@ -52,18 +74,15 @@ impl<C: Connect> Client<C> {
     pub async fn upgrade(
         &self,
         target: &Arc<Target>,
-        request: Request<Body>,
+        (request, Room { permit, slot }): (Request<Body>, Room),
         time_left: Duration,
     ) -> Result<Upgraded, CallFailed> {
         let settings = target.settings();
-        let Some(permit) = target.permit() else {
-            return Err(CallFailed::Busy(settings.requests_in_flight_max));
-        };
         let request = prepared(target, request);
         let limit = settings.response_timeout.min(time_left);
         let home = self.home(target);
         let switched = timeout(limit, async {
-            let wire = self.open(target, &home).await?;
+            let wire = self.open(target, &home, slot).await?;
             wire.switch(request).await.map_err(CallFailed::of_connection)
         });
         let (response, io) =

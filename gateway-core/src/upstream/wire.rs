@@ -171,6 +171,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<S> {
         self.connection.take_outgoing()
     }
 
+    /// The right to a connection, of one that has died: another may be opened by it.
+    pub(super) fn take_slot(&mut self) -> Option<Slot> {
+        self.slot.take()
+    }
+
     /// Memory for the next request to be written into.
     pub(super) fn room(&mut self) -> Vec<u8> {
         self.connection.room()

@@ -98,13 +98,29 @@ async fn a_service_that_decides_and_is_closed_is_not_asked_and_nobody_passes() {
     let stub = Stub::start(r#"{"allow":true}"#).await;
     let closed =
         format!("{}maintenance = {{ retry_after = \"1m\" }}\n", stub.section("policy-service"));
-    let layer = "[services.link-service]\n\
-                 decide = { call = \"POST policy-service:/d\", deadline = \"5s\" }\n";
+    let call = "decide = { call = \"POST policy-service:/d\", deadline = \"5s\" }";
+    let layer = format!("[services.link-service]\n{call}\n{VIEW}");
     let builder = Harness::builder().platform_layer(&closed);
-    let harness = builder.layer("mobile-bff", layer).start().await;
+    let harness = builder.layer("mobile-bff", &layer).start().await;
     let (status, problem) = get_as(&harness, "/links/x7Kp2", &harness.token).await;
     assert_eq!((status, &problem["code"]), (503, &json!("decision_unavailable")));
     assert!(stub.asked().is_empty());
+}
+
+#[tokio::test]
+async fn who_is_asked_is_counted_though_the_client_left_before_the_decision() {
+    let stub = Stub::start(r#"{"allow":true}"#).await;
+    let harness = decided(&stub, "deadline = \"60s\"").await;
+    stub.hang();
+    let request = harness.mobile.get("/links/x7Kp2").bearer_auth(&harness.token);
+    let request = tokio::spawn(request.send());
+    while stub.asked().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    request.abort();
+    let line = harness.mobile.line_of("/links/x7Kp2").await;
+    assert_eq!((&line["status"], &line["attempts"]), (&json!(499), &json!(1)), "{line}");
+    assert_eq!(line["upstream_service"], "policy-service");
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub(super) struct Landing {
     pub(super) started: Duration,
     pub(super) landed: Duration,
     pub(super) waited: Option<Duration>,
+    /// Whether there was time for a call of its own, and it was not left out.
+    pub(super) is_begun: bool,
     /// Whether a service was called for it.
     pub(super) is_called: bool,
     /// Whether the value is already what the view shows of it.
@@ -109,6 +111,7 @@ impl<'a> Journey<'a> {
             says_who: !part.cache.is_some_and(|rule| rule.is_shared),
             began: started,
             time_left,
+            is_refresh: false,
             size_max: self.plan.caps.part_size_max,
         };
         if let (Some(key), Some(rule)) = (key, part.cache) {
@@ -165,6 +168,8 @@ impl<'a, C: Caller> Flight<'a, C> {
         if let (Some(part), Some(cache), false) = (journey.plan.parts.get(place), cache, is_own) {
             environment.caller.kept(&part.name, cache, started);
         }
+        let is_begun = has_time && is_own && !is_left_out;
+        let is_called = is_begun && result.as_ref().err().is_none_or(|failed| failed.was_called);
         Landing {
             part: place,
             number,
@@ -173,7 +178,8 @@ impl<'a, C: Caller> Flight<'a, C> {
             started: started.since(journey.begun),
             landed: environment.clock.now().since(journey.begun),
             waited,
-            is_called: has_time && is_own && !is_left_out,
+            is_begun,
+            is_called,
             is_projected: shown.is_some(),
         }
     }
@@ -216,9 +222,9 @@ async fn cached<C: Caller>(
     user_id: Option<&IdentityText>,
     call: PartCall,
 ) -> (Result<Value, PartFailure>, CacheUse) {
-    let fetch = |time_left| {
+    let fetch = |time_left, is_refresh| {
         let (plan, user_id) = (Arc::clone(plan), user_id.cloned());
-        let call = PartCall { time_left, began: environment.clock.now(), ..call };
+        let call = PartCall { time_left, is_refresh, began: environment.clock.now(), ..call };
         let answer = in_time(time_left, environment.caller.call(call));
         async move {
             let answer = answer.await?;

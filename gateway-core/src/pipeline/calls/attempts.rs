@@ -15,7 +15,7 @@ use crate::metric::{Label, ServiceOutcome};
 use crate::trace_context::OpenSpan;
 use crate::upstream::concurrency::Place;
 use crate::upstream::retry::{Made, Next, RetryPolicy};
-use crate::upstream::{self, Answer, Beside, CallFailed, Picked, Target};
+use crate::upstream::{self, Answer, Beside, CallFailed, InLine, Picked, Target};
 
 /// The longest body of a failed answer that is read to keep its connection; with a longer one it is
 /// hung up.
@@ -40,7 +40,7 @@ impl<'a> Calling<'a> {
             attempts += called.attempts;
             let next = self.next(policy, number, &called.outcome, started);
             if number > 1 {
-                self.count(if next == Next::Settled { "succeeded" } else { "failed" });
+                self.count(came_to(policy, &called));
             }
             let outcome = called.outcome;
             let wait = match next {
@@ -78,7 +78,7 @@ impl<'a> Calling<'a> {
         let (time_left, typical_time) = (self.due.since(now), typical.get());
         let made = Made { attempt, outcome, time_left, typical: typical_time };
         let next = policy.next(&made, &mut rand::rng());
-        if next == Next::Settled && outcome.is_ok() {
+        if policy.has_succeeded(outcome) {
             typical.note(now.since(started));
         }
         next
@@ -96,11 +96,45 @@ impl<'a> Calling<'a> {
     ) -> impl Future<Output = Called> + Send + use<'a> {
         // Not an async block, which would keep the call twice: as it began, and as it goes on.
         match self.begin((number, started), (request, may_repeat), tried) {
-            Ok((attempt, call)) => {
-                Either::Left(call.map(move |outcome| self.ended(attempt, outcome, started)))
+            Ok(Begun::Going(attempt, call)) => {
+                Either::Left(call.map(move |outcome| self.ended(attempt, outcome)))
             }
-            Err(failed) => Either::Right(ready(self.observed(Err(failed), started, started))),
+            Ok(Begun::InLine(attempt, line)) => {
+                let call = self.after_waiting(attempt, line, started);
+                Either::Right(Either::Left(call.boxed()))
+            }
+            Err(failed) => {
+                let called = self.observed(Err(failed), started, started);
+                Either::Right(Either::Right(ready(called)))
+            }
         }
+    }
+
+    /// An attempt for which the gateway has no connection yet: while it waits for one, neither its
+    /// target nor its service has anything to do with it.
+    async fn after_waiting(
+        self,
+        Attempt { mut target, mut place, span }: Attempt<'a>,
+        line: InLine<'a>,
+        started: Moment,
+    ) -> Called {
+        let clock = &self.worker.core.clock;
+        let mut began = started;
+        place = place.map(Place::mute);
+        let outcome = match line.await {
+            Ok(call) => {
+                self.attempts.add(1);
+                began = clock.now();
+                target = target.from(began).within(self.due.since(began));
+                place = place.map(Place::from_now);
+                let outcome = call.await;
+                self.recount(&outcome);
+                outcome
+            }
+            Err(failed) => Err(failed),
+        };
+        let ended = self.told(Attempt { target, place, span }, &outcome, began);
+        self.observed(outcome, started, ended)
     }
 
     fn begin(
@@ -109,22 +143,21 @@ impl<'a> Calling<'a> {
         (request, may_repeat): (Request<Body>, bool),
         tried: Option<&mut Vec<Arc<Target>>>,
     ) -> Result<
-        (Attempt<'a>, impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a>),
+        Begun<'a, impl Future<Output = Result<Answer, CallFailed>> + Send + use<'a>>,
         CallFailed,
     > {
         let Self { worker, service, .. } = *self;
         let time_left = self.due.since(started);
         let mut place = self.enter()?;
         let others = tried.as_deref().map_or(&[][..], Vec::as_slice);
-        let mut target = service.targets.pick_other(&worker.core.clock, started, others)?;
+        let target = service.targets.pick_other(&worker.core.clock, started, others)?;
         if let Some(tried) = tried {
             tried.push(Arc::clone(&target));
         }
         // How long a body takes that is still arriving, is the client's to say: that neither
         // speaks against a target nor for fewer calls.
-        if matches!(request.body(), Body::Full(_)) {
-            target = target.within(time_left);
-        } else {
+        let is_whole = matches!(request.body(), Body::Full(_));
+        if !is_whole {
             place = place.map(Place::mute);
         }
         let span = self.span.attempt(number, &target);
@@ -132,7 +165,14 @@ impl<'a> Calling<'a> {
         let common = self.common.map(|common| &common.fields);
         let beside = Beside { common, own, wants: self.wants };
         let call = worker.client.call_as(&target, (request, beside), may_repeat, time_left);
-        Ok((Attempt { target, place, span }, call))
+        Ok(match call {
+            Ok(call) => {
+                self.attempts.add(1);
+                let target = if is_whole { target.within(time_left) } else { target };
+                Begun::Going(Attempt { target, place, span }, call)
+            }
+            Err(line) => Begun::InLine(Attempt { target, place, span }, line),
+        })
     }
 
     fn all_ended(
@@ -151,12 +191,28 @@ impl<'a> Calling<'a> {
     }
 }
 
+/// An attempt that has begun.
+enum Begun<'a, F> {
+    Going(Attempt<'a>, F),
+    /// Its connection is still to be waited for.
+    InLine(Attempt<'a>, InLine<'a>),
+}
+
 /// What an attempt that is under way holds.
 pub(super) struct Attempt<'a> {
     pub(super) target: Picked<'a>,
     /// Its place among the calls to its service.
     pub(super) place: Option<Place>,
     pub(super) span: OpenSpan,
+}
+
+/// What a retry came to. One that found no room, or no target, was no call.
+fn came_to(policy: &RetryPolicy, retry: &Called) -> &'static str {
+    match &retry.outcome {
+        _ if retry.attempts == 0 => "refused",
+        outcome if policy.has_succeeded(outcome) => "succeeded",
+        _ => "failed",
+    }
 }
 
 /// Lets go of an answer that is not passed on. Where all of it is there, its connection is used

@@ -41,7 +41,7 @@ pub(super) async fn compose(
         false => None,
     };
     let caller = SiteCaller::new(worker, site, exchange);
-    let again = caller.again();
+    exchange.record.more_attempts = Some(caller.attempts());
     let environment = Environment {
         caller,
         clock: worker.core.clock.clone(),
@@ -50,7 +50,7 @@ pub(super) async fn compose(
     };
     exchange.steps.take(Step::Call);
     if let Some(format) = negotiate::format(&exchange.head.headers) {
-        let stream = stream::Answering { worker, site, aggregate, format, again };
+        let stream = stream::Answering { worker, site, aggregate, format };
         return stream.answer(environment, exchange, body).await;
     }
     let inputs = Inputs {
@@ -71,7 +71,6 @@ pub(super) async fn compose(
         record.upstream_service = facts.upstream_service;
         record.upstream = facts.upstream;
         record.completeness = facts.completeness;
-        record.attempts = facts.attempts + again.times();
         record.cache = facts.cache;
     }
     exchange.steps.take(Step::TransformResponse);

@@ -32,13 +32,13 @@ pub(super) async fn answer(
         params: local.named(&exchange.params),
         services: services.clone(),
     };
+    exchange.record.more_attempts = Some(services.attempts());
     let request = request(site, exchange, context, body);
     exchange.steps.take(Step::Call);
     let time_left = exchange.deadline.since(worker.core.clock.now());
     let answered = tokio::time::timeout(time_left, call(&local.endpoint, request)).await;
     let tally = services.tally();
     exchange.record.upstream_service = joined(&tally.services);
-    exchange.record.attempts = tally.attempts;
     exchange.record.upstream = tally.waited;
     exchange.steps.take(Step::TransformResponse);
     let mut response = answered.map_err(|_| DeadlineExceeded)?;

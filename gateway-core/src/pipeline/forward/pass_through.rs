@@ -56,13 +56,13 @@ pub(super) async fn pass_through(
         span = CallSpan::of_service(&context.trace, service, &request);
         // A canary may be in a mesh where the route's own service is not.
         let retry = proxy.retry.as_ref().filter(|_| !service.is_mesh);
-        calls::call((worker, site), service, (&context, &span), retry, request)
+        let behalf = (&context, &span, &exchange.record.attempts);
+        calls::call((worker, site), service, behalf, retry, request)
     }
     .await;
     span.end(&called.outcome);
-    let Called { outcome, attempts, began, took } = called;
+    let Called { outcome, began, took, .. } = called;
     exchange.record.upstream = took;
-    exchange.record.attempts = attempts;
     let answer = outcome?;
 
     exchange.steps.take(Step::TransformResponse);

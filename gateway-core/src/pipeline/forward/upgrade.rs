@@ -74,9 +74,9 @@ pub(super) async fn upgrade(
     exchange.steps.take(Step::Call);
     let context = CallContext::of(exchange);
     let started = worker.core.clock.now();
-    let upgraded = calls::upgrade((worker, site), service, &context, request).await;
+    let behalf = (&context, &exchange.record.attempts);
+    let upgraded = calls::upgrade((worker, site), service, behalf, request).await;
     exchange.record.upstream = worker.core.clock.now().since(started);
-    exchange.record.attempts = calls::attempts(upgraded.as_ref().map(|it| &it.answer));
     let Upgraded { answer, io } = upgraded?;
     exchange.steps.take(Step::TransformResponse);
     let Some(io) = io else {

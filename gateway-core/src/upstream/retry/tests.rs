@@ -86,6 +86,23 @@ fn what_went_wrong_on_the_way_or_is_listed_is_worth_another_attempt() {
 }
 
 #[test]
+fn only_an_answer_that_is_no_failure_is_a_success() {
+    let second = Duration::from_secs(1);
+    let policy = RetryPolicy { statuses: vec![StatusCode::TOO_MANY_REQUESTS], ..policy() };
+    for (outcome, expected) in [
+        (answer(200, None), true),
+        (answer(404, None), true),
+        (answer(429, None), false),
+        (answer(500, None), false),
+        (answer(503, Some("Wed, 21 Oct 2015 07:28:00 GMT")), false),
+        (Err(CallFailed::ResponseTimedOut(second)), false),
+        (Err(CallFailed::Unavailable(second)), false),
+    ] {
+        assert_eq!(policy.has_succeeded(&outcome), expected, "{outcome:?}");
+    }
+}
+
+#[test]
 fn an_attempt_with_a_time_of_its_own_is_repeated_when_that_is_over() {
     let timed = RetryPolicy { per_try_timeout: Some(Duration::from_millis(50)), ..policy() };
     let late = Err(CallFailed::ResponseTimedOut(Duration::from_millis(50)));

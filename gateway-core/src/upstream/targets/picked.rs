@@ -71,6 +71,19 @@ impl<'a> Picked<'a> {
         self
     }
 
+    /// The same for a call that begins only now: the gateway itself has had it wait.
+    #[must_use]
+    pub fn from(mut self, now: Moment) -> Self {
+        self.started = now;
+        self
+    }
+
+    /// When the call began.
+    #[must_use]
+    pub const fn started(&self) -> Moment {
+        self.started
+    }
+
     /// Says what the call has come to, now.
     pub fn report(mut self, outcome: &Result<Answer, CallFailed>, now: Moment) {
         let (breaker, ejection) = match outcome {

@@ -242,6 +242,28 @@ fn a_call_that_is_given_up_counts_only_when_it_had_all_its_time() {
 }
 
 #[test]
+fn what_a_call_has_waited_for_in_the_gateway_is_no_time_of_its_target_s() {
+    let millis = Duration::from_millis;
+    // After so long in the gateway, and so long at the target, of 800 ms: does it count?
+    for (waited, after, counts) in [
+        (millis(800), None, false),
+        (millis(600), Some(150), false),
+        (millis(600), Some(200), true),
+    ] {
+        let (targets, clock) = (set(1), clock());
+        for _ in 0..10 {
+            let picked = targets.pick(&clock, clock.now()).expect("closed");
+            clock.advance(waited);
+            let Some(after) = after else { continue };
+            let picked = picked.from(clock.now()).within(millis(800) - waited);
+            clock.advance(millis(after));
+            drop(picked);
+        }
+        assert_eq!(targets.pick(&clock, clock.now()).is_err(), counts, "{waited:?} and {after:?}");
+    }
+}
+
+#[test]
 fn a_client_that_sends_its_body_slowly_is_not_its_target_s_failure() {
     let timed_out = |seconds| Err(CallFailed::ResponseTimedOut(Duration::from_secs(seconds)));
     for (outcome, counts) in [(timed_out(10), false), (timed_out(5), true)] {

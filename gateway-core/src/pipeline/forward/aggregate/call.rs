@@ -1,7 +1,6 @@
 //! A view's calls, made as the gateway makes all calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -18,8 +17,9 @@ use crate::exchange::Exchange;
 use crate::header::IDEMPOTENCY_KEY;
 use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
-use crate::pipeline::calls::{self, CallContext, Calling, Common};
+use crate::pipeline::calls::{self, CallContext, Called, Calling, Common};
 use crate::priority::Priority;
+use crate::record::Attempts;
 use crate::site::{Service, Site};
 use crate::upstream::{self, AnswerFields, CallFailed};
 
@@ -30,23 +30,8 @@ pub(super) struct SiteCaller {
     site: Arc<Site>,
     /// What is said of the request.
     said: Arc<Said>,
-    again: Again,
-}
-
-/// How often calls were sent again, all of one answer together.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Again(Arc<AtomicU32>);
-
-impl Again {
-    fn add(&self, times: u32) {
-        if times > 0 {
-            self.0.fetch_add(times, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn times(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
+    /// How often services were asked, for all of one answer together.
+    attempts: Arc<Attempts>,
 }
 
 /// What is the same for all calls of a request: made and written down once.
@@ -66,13 +51,13 @@ impl Said {
 impl SiteCaller {
     pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, exchange: &Exchange) -> Self {
         let said = Arc::new(Said::of(CallContext::of(exchange), site));
-        let again = Again::default();
-        Self { worker: Arc::clone(worker), site: Arc::clone(site), said, again }
+        let attempts = Arc::default();
+        Self { worker: Arc::clone(worker), site: Arc::clone(site), said, attempts }
     }
 
-    /// How often its calls have been sent again; more while they are under way.
-    pub(super) fn again(&self) -> Again {
-        self.again.clone()
+    /// How often services were asked; more while they are.
+    pub(super) fn attempts(&self) -> Arc<Attempts> {
+        Arc::clone(&self.attempts)
     }
 }
 
@@ -96,10 +81,11 @@ impl SiteCaller {
     }
 
     async fn make(&self, call: &PartCall) -> Result<PartAnswer, PartFailure> {
-        let service = self.site.service(call.service).map_err(|_| Reason::Unavailable)?;
+        let none = |reason: Reason| PartFailure { was_called: false, ..reason.into() };
+        let service = self.site.service(call.service).map_err(|_| none(Reason::Unavailable))?;
         if let Some(maintenance) = &service.maintenance {
             let retry_after = Some(maintenance.retry_after);
-            return Err(PartFailure { reason: Reason::Maintenance, retry_after });
+            return Err(PartFailure { retry_after, ..none(Reason::Maintenance) });
         }
         let called = (&call.call.method, call.call.target.path());
         let trace = &self.said.context.trace;
@@ -119,16 +105,20 @@ impl SiteCaller {
         let common = self.common(call);
         let request = || self.request(call, common.is_some());
         let failure = |failed| failure(&failed, *is_spare);
+        let unrecorded = Attempts::default();
         let sent = {
-            let calling = Calling { common, ..self.calling(service, span, part) };
+            // The record of whoever has been answered already does not wait for a refresh.
+            let attempts = if part.is_refresh { &unrecorded } else { &*self.attempts };
+            let calling = Calling { common, ..self.calling(service, (span, attempts), part) };
             // A write is never repeated unless its service can tell that it has had it before.
             let may_repeat = call.method.is_safe()
                 || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
             calling.send_made(&request, may_repeat, (&call.method, *began))
         };
-        let called = sent.await;
-        self.again.add(called.attempts.saturating_sub(1));
-        let (head, body) = called.outcome.map_err(failure)?.response.into_parts();
+        let Called { outcome, attempts, .. } = sent.await;
+        let was_called = attempts > 0;
+        let answer = outcome.map_err(|failed| PartFailure { was_called, ..failure(failed) })?;
+        let (head, body) = answer.response.into_parts();
         let body = upstream::collect(body, *size_max).await.map_err(failure)?;
         let waited = self.worker.core.clock.now().since(*began);
         let retry_after = retry_after(&head.headers);
@@ -138,7 +128,7 @@ impl SiteCaller {
     fn calling<'a>(
         &'a self,
         service: &'a Service,
-        span: &'a CallSpan,
+        (span, attempts): (&'a CallSpan, &'a Attempts),
         part: &PartCall,
     ) -> Calling<'a> {
         let context = &self.said.context;
@@ -147,7 +137,7 @@ impl SiteCaller {
             due: part.began.after(part.time_left),
             priority: if part.is_spare { Priority::Spare } else { context.priority },
             wants: if part.reads_fields { AnswerFields::All } else { AnswerFields::Few },
-            ..Calling::of((&self.worker, &self.site), service, context, span)
+            ..Calling::of((&self.worker, &self.site), service, (context, span, attempts))
         }
     }
 
@@ -187,7 +177,8 @@ fn failure(failed: &CallFailed, is_spare: bool) -> PartFailure {
         CallFailed::TooLarge(_) => Reason::TooLarge,
         CallFailed::Busy(_) => Reason::Busy,
         CallFailed::Unavailable(wait) => {
-            return PartFailure { reason: Reason::Unavailable, retry_after: Some(*wait) };
+            let retry_after = Some(*wait);
+            return PartFailure { retry_after, ..Reason::Unavailable.into() };
         }
         CallFailed::Broken(_) | CallFailed::BodyRefused(_) | CallFailed::BodyBroken(_) => {
             Reason::Reset

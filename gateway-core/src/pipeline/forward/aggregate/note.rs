@@ -23,7 +23,6 @@ pub(super) fn note(
     LateFacts {
         upstream_service: joined(&names),
         upstream: report.upstream,
-        attempts: report.calls,
         cache: cache(report),
         completeness: Some(report.completeness()),
         code: None,

@@ -13,7 +13,7 @@ use futures::{Stream as _, StreamExt as _};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame};
 
-use super::call::{Again, SiteCaller};
+use super::call::SiteCaller;
 use super::note::note;
 use crate::aggregation::failure::AggregateFailed;
 use crate::aggregation::progress::{Event, Format, OwnedInputs, Progress};
@@ -34,7 +34,6 @@ pub(super) struct Answering<'a> {
     pub(super) site: &'a Arc<Site>,
     pub(super) aggregate: &'a Arc<Aggregate>,
     pub(super) format: Format,
-    pub(super) again: Again,
 }
 
 impl Answering<'_> {
@@ -61,7 +60,6 @@ impl Answering<'_> {
             aggregate: Arc::clone(self.aggregate),
             format: self.format,
             request_id: exchange.request_id,
-            again: self.again,
             progress: Some(progress),
             first: None,
             open: self.worker.core.streams.enter(exchange),
@@ -96,7 +94,6 @@ struct Answer {
     aggregate: Arc<Aggregate>,
     format: Format,
     request_id: RequestId,
-    again: Again,
     /// `None` once the last frame is out.
     progress: Option<Progress>,
     first: Option<Event>,
@@ -108,9 +105,7 @@ struct Answer {
 impl Answer {
     /// What the record holds of it, once there is a report.
     fn facts(&self, report: &Report) -> LateFacts {
-        let mut facts = note(&self.worker, &self.site, &self.aggregate, report);
-        facts.attempts += self.again.times();
-        facts
+        note(&self.worker, &self.site, &self.aggregate, report)
     }
 
     fn frame(&mut self, event: Event) -> Bytes {
@@ -150,8 +145,7 @@ impl Answer {
     /// part is shown.
     fn identity_ended(&mut self) -> Bytes {
         self.progress = None;
-        let facts = LateFacts { attempts: self.again.times(), ..LateFacts::default() };
-        self.refused(&IdentityEnded.into(), facts)
+        self.refused(&IdentityEnded.into(), LateFacts::default())
     }
 }
 

@@ -57,7 +57,6 @@ pub(super) fn enter(
     let facts = LateFacts {
         upstream_service: exchange.record.upstream_service.clone(),
         upstream: exchange.record.upstream,
-        attempts: exchange.record.attempts,
         ..LateFacts::default()
     };
     head.extensions.insert(Streaming);
