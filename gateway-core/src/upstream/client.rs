@@ -136,6 +136,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Over<S> {
         }
     }
 
+    /// What follows on a connection's death, and whether the request had been sent over it. It goes out
+    /// in the place of that connection: it waits in no line.
+    fn after_death(
+        mut wire: Box<Wire<S>>,
+        failed: Failed,
+        home: &Home<S>,
+        (may_repeat, due): (bool, Option<Due>),
+    ) -> Result<(Self, bool), CallFailed> {
+        let (outgoing, slot) = (wire.take_outgoing(), wire.take_slot());
+        drop(wire);
+        // A connection that had died before anything was sent leaves the request whole.
+        if outgoing.is_untouched() {
+            let now = due.map_or_else(Instant::now, |due| due.began);
+            return Ok((Self::of(home.take(now), outgoing, slot), false));
+        }
+        let may_go_again = may_repeat && matches!(failed, Failed::DiedUnanswered);
+        match outgoing.again().filter(|_| may_go_again) {
+            Some(outgoing) => Ok((Self::New(Box::new(New { outgoing, slot })), true)),
+            None => Err(CallFailed::of_connection(failed)),
+        }
+    }
+
     /// Gives the right to the connection that is to be opened, where one is.
     fn allow(&mut self, slot: Option<Slot>) {
         if let Self::New(new) = self {
@@ -303,36 +325,26 @@ impl<C: Connect> Client<C> {
         written: Written<C::Stream>,
     ) -> Result<(HeadOf<C>, u32), CallFailed> {
         let Written { home, mut over, may_repeat, due } = written;
+        let mut attempts = 1;
         loop {
             let mut wire = match over {
                 Over::Unused(wire) => wire,
                 Over::New(new) => {
-                    return Ok((self.send_afresh(target, &home, *new, due).await?, 1));
+                    return Ok((self.send_afresh(target, &home, new, due).await?, attempts));
                 }
             };
             let failed = match (wire.answer(due.map(|due| due.at)).await, due) {
-                (Some(Ok(response)), _) => return Ok(((response, wire), 1)),
+                (Some(Ok(response)), _) => return Ok(((response, wire), attempts)),
                 (Some(Err(failed)), _) => failed,
                 (None, Some(due)) => return Err(due.missed()),
                 (None, None) => return Err(CallFailed::of_connection(Failed::Ended)),
             };
-            // Whatever follows goes out in the place of the connection that has died: it waits in no
-            // line.
-            let (outgoing, slot) = (wire.take_outgoing(), wire.take_slot());
-            drop(wire);
-            // A connection that had died before anything was sent leaves the request whole.
-            if outgoing.is_untouched() {
-                let now = due.map_or_else(Instant::now, |due| due.began);
-                over = Over::of(home.take(now), outgoing, slot);
-                continue;
+            let was_sent;
+            (over, was_sent) = Over::after_death(wire, failed, &home, (may_repeat, due))?;
+            if was_sent {
+                target.count_replay();
+                attempts += 1;
             }
-            let may_go_again = may_repeat && matches!(failed, Failed::DiedUnanswered);
-            let Some(outgoing) = outgoing.again().filter(|_| may_go_again) else {
-                return Err(CallFailed::of_connection(failed));
-            };
-            target.count_replay();
-            let again = New { outgoing, slot };
-            return Ok((self.send_afresh(target, &home, again, due).await?, 2));
         }
     }
 
@@ -342,10 +354,11 @@ impl<C: Connect> Client<C> {
         &'a self,
         target: &'a Arc<Target>,
         home: &'a Arc<Home<C::Stream>>,
-        New { outgoing, slot }: New,
+        new: Box<New>,
         due: Option<Due>,
     ) -> BoxFuture<'a, Result<HeadOf<C>, CallFailed>> {
         let call = async move {
+            let New { outgoing, slot } = *new;
             let mut wire = self.open(target, home, slot).await?;
             wire.begin(outgoing);
             let answer = wire.answer(None).await;
