@@ -349,7 +349,7 @@ async fn who_waits_for_a_connection_in_the_gateway_s_own_line_speaks_against_no_
             let busy = harness.mobile_get("/links/x7Kp2").await;
             assert_eq!(json_of(busy).await["code"], "upstream_busy");
             let answer = harness.mobile_get("/dashboard").await;
-            assert!(part_status(&answer, "links").contains("r=unavailable"));
+            assert!(part_status(&answer, "links").contains("r=busy"));
         }
         assert_eq!(harness.calls(Service::Link), 1, "nothing of them has reached it");
         harness.release(Service::Link);
