@@ -99,7 +99,7 @@ pub struct Metrics {
     pub connections: Gauge,
     /// `gateway_resting_connections`: those of them that hold no buffers.
     pub resting_connections: Gauge,
-    /// `gateway_open_streams`: answers of events and WebSockets.
+    /// `gateway_open_streams`: answers of events, answers that are sent part by part, WebSockets.
     pub streams: Gauge,
     /// `gateway_tasks`: set when the page is read.
     pub tasks: Tasks,
@@ -213,7 +213,7 @@ impl Metrics {
         );
         let help = "Client connections that hold no buffers, because nothing is asked on them";
         registry.register("gateway_resting_connections", help, self.resting_connections.clone());
-        let help = "Open answers of events and WebSockets";
+        let help = "Open WebSockets, answers of events, and answers that are sent part by part";
         registry.register("gateway_open_streams", help, self.streams.clone());
         let help = "Client connections that the gateway ended for what the client did";
         registry.register("gateway_connections_ended", help, self.connection_ends.clone());

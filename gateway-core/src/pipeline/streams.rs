@@ -1,7 +1,7 @@
 //! Open streams: whose each is, so that none outlives the identity it was opened with.
 //!
-//! An answer of events and a WebSocket may stay open for hours after steps 6 to 8 have passed. So
-//! each is entered here with the credential that opened it. Twice a second every credential is
+//! An answer of events and a WebSocket may stay open for hours after steps 6 to 8 have passed, and
+//! an answer that is sent part by part shows more with each part. So each is entered here with the credential that opened it. Twice a second every credential is
 //! asked about again, where it would be asked for a request: a session that was ended or has timed
 //! out, a key that was revoked or has expired, and a token past its end take their streams with
 //! them. That works for whatever ended the credential, and on whichever instance. A logout on this
@@ -83,13 +83,14 @@ struct Ending {
 }
 
 impl Ending {
-    /// The first reason stands.
+    /// The end of an identity stands above a drain, which some may take their time for.
     fn set(&self, why: EndedBy) {
-        let why = match why {
-            EndedBy::Identity => 1,
-            EndedBy::Drain => 2,
-        };
-        let _ = self.why.compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
+        match why {
+            EndedBy::Identity => self.why.store(1, Ordering::Release),
+            EndedBy::Drain => {
+                let _ = self.why.compare_exchange(0, 2, Ordering::AcqRel, Ordering::Acquire);
+            }
+        }
         self.waker.wake();
     }
 
@@ -283,9 +284,19 @@ mod tests {
         assert_eq!((ended(&key).await, ended(&nobody).await), (None, None));
         streams.drain();
         assert_eq!(ended(&nobody).await, Some(EndedBy::Drain));
-        assert_eq!(ended(&second).await, Some(EndedBy::Identity), "the first reason stands");
+        assert_eq!(
+            ended(&second).await,
+            Some(EndedBy::Identity),
+            "a drain changes nothing of that"
+        );
         let late = streams.enter_as(whose("ada", session(3)));
         assert_eq!(ended(&late).await, Some(EndedBy::Drain));
+        assert_eq!(streams.end_of_credential(session(3)), 1);
+        assert_eq!(
+            ended(&late).await,
+            Some(EndedBy::Identity),
+            "who drains hears of it all the same"
+        );
         assert_eq!(streams.gauge.get(), 5);
         drop((first, second, key, nobody, late));
         assert_eq!((streams.gauge.get(), streams.open().len()), (0, 0));

@@ -4,6 +4,7 @@
 //! status of its own. After that, a failure is the last frame.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -51,8 +52,15 @@ impl Answering<'_> {
             body,
         };
         let view = Arc::clone(&self.aggregate.view);
+        let open = self.worker.core.streams.enter(exchange);
         let mut progress = Progress::begin(view, environment, inputs);
-        let first = progress.next().await;
+        let first = poll_fn(|context| {
+            if open.poll_ended(context) == Poll::Ready(EndedBy::Identity) {
+                return Poll::Ready(Err(IdentityEnded));
+            }
+            progress.poll_next_unpin(context).map(Ok)
+        });
+        let first = first.await?;
         exchange.steps.take(Step::TransformResponse);
         let mut answer = Answer {
             worker: Arc::clone(self.worker),
@@ -62,7 +70,7 @@ impl Answering<'_> {
             request_id: exchange.request_id,
             progress: Some(progress),
             first: None,
-            open: self.worker.core.streams.enter(exchange),
+            open,
             late: Arc::default(),
         };
         if let Some(Event::Failed(failed)) = first {
