@@ -173,6 +173,9 @@ impl Reloader {
             let _place = this.places.try_acquire().map_err(|_| ReloadRefused::Busy)?;
             let mut in_force = this.in_force.lock().await;
             let outcome = this.attempt(&mut in_force).await;
+            if matches!(outcome, Err(ReloadRefused::Keys(_) | ReloadRefused::Panicked)) {
+                this.files.try_again();
+            }
             this.note(trigger, &outcome);
             outcome
         });

@@ -37,6 +37,11 @@ impl Files {
         *lock(&self.tried) = Some(seen);
     }
 
+    /// To be called when what was wrong is not what they say: it may go better with the same.
+    pub(super) fn try_again(&self) {
+        *lock(&self.tried) = None;
+    }
+
     /// Takes `seen` for what a start has read, where nothing was read since.
     pub(super) fn begin(&self, seen: u64) {
         lock(&self.tried).get_or_insert(seen);

@@ -235,6 +235,22 @@ fn what_an_operator_has_put_in_force_is_followed_by_what_the_files_say_after_tha
 }
 
 #[test]
+fn what_was_refused_for_want_of_an_issuers_keys_is_tried_again_as_it_is() {
+    let sample = Sample::start();
+    let mut watcher = sample.watcher();
+    let issuer = "[auth.jwt.issuers.a]\nissuer = \"https://a.example.com\"\n\
+                  audience = \"https://b.example.com\"\nalgorithms = [\"ES256\"]\n\
+                  jwks_url = \"http://127.0.0.1:1/keys\"\n";
+    write(sample.directory.path(), &format!("{PLATFORM}{issuer}"), GATEWAY);
+    assert!(sample.has_followed(&mut watcher), "it is tried");
+    assert!(sample.has_followed(&mut watcher), "and again: the issuer may be back");
+    write(sample.directory.path(), PLATFORM, GATEWAY);
+    assert!(sample.has_followed(&mut watcher));
+    assert!(!sample.has_followed(&mut watcher), "it is in force");
+    sample.running.stop().expect("stopped");
+}
+
+#[test]
 fn what_an_operator_has_put_in_force_is_not_read_again_by_who_watches() {
     let sample = Sample::start();
     let mut watcher = sample.watcher();

@@ -16,14 +16,15 @@ pub async fn on_hangup(reloader: Arc<Reloader>, access_log: Reopener) {
         Err(error) => return tracing::warn!(%error, "SIGHUP cannot be listened for"),
     };
     while hangups.recv().await.is_some() {
-        // First: a reload may take its time, and lines go to a file that somebody wants to have.
         access_log.reopen();
-        // Its outcome is noted where every outcome is.
-        let _ = reloader.reload(Trigger::Signal).await;
+        let reloader = Arc::clone(&reloader);
+        // Not waited for: a reload may take its time, and with the next signal lines go to a file that
+        // somebody wants to have. Its outcome is noted where every outcome is.
+        tokio::spawn(async move { reloader.reload(Trigger::Signal).await });
     }
 }
 
-/// Looks at the files every `interval`, and reloads when they say something else, for ever.
+/// Has a [`Watcher`] look every `interval`, for ever.
 pub async fn on_change(reloader: Arc<Reloader>, interval: Duration) {
     let Some(mut watcher) = Watcher::begin(reloader).await else { return };
     loop {
@@ -39,7 +40,8 @@ pub async fn on_change(reloader: Arc<Reloader>, interval: Duration) {
 /// Two looks in a row must see the same: whoever saves several files, or one slowly, is not
 /// overtaken. What they see is compared with what was last read by anybody, so that what an operator
 /// has put in force is not read again, and is not left in force when the files are put back. What was
-/// refused is tried again only when the files have changed again.
+/// refused is tried again only when the files have changed again; unless an issuer has not given its
+/// keys, which it may do later.
 pub(super) struct Watcher {
     reloader: Arc<Reloader>,
     seen: u64,
