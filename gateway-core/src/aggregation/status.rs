@@ -230,14 +230,12 @@ impl Report {
     /// the first of them wants to be left alone.
     #[must_use]
     pub(super) fn closed_for(&self) -> Option<Duration> {
-        let is_missing = |part: &&PartReport| part.is_due() && !part.outcome.is_delivered();
-        let missing = || self.parts.iter().filter(is_missing);
-        let mut reasons = missing().map(|part| part.reason);
+        let mut reasons = self.gaps().map(|part| part.reason);
         let is_closed = reasons.all(|reason| {
             reason.is_some_and(|reason| reason.takes_no_call() || reason == Reason::Brownout)
         });
         is_closed.then(|| {
-            let first = missing().filter_map(|part| part.retry_after).min();
+            let first = self.gaps().filter_map(|part| part.retry_after).min();
             first.unwrap_or(Duration::from_secs(1))
         })
     }
@@ -245,8 +243,14 @@ impl Report {
     /// Whether all that is missing was left out for want of room.
     #[must_use]
     pub(super) fn is_left_out(&self) -> bool {
-        let mut missing = self.parts.iter().filter(|part| !part.outcome.is_delivered());
-        missing.all(|part| part.reason == Some(Reason::Brownout))
+        self.gaps().all(|part| part.reason == Some(Reason::Brownout))
+    }
+
+    /// The parts that are missing of themselves, and not because another is.
+    fn gaps(&self) -> impl Iterator<Item = &PartReport> {
+        self.parts
+            .iter()
+            .filter(|part| part.outcome == Outcome::Failed || part.reason == Some(Reason::Brownout))
     }
 
     /// The value of `Cache-Status` (RFC 9211): a member for each part that has a cache; `None`
@@ -451,6 +455,30 @@ mod tests {
                 (word("hooks"), word("skipped")),
             ]
         );
+    }
+
+    #[test]
+    fn why_nothing_was_delivered_is_judged_by_what_is_missing_of_itself() {
+        let (failed, skipped) = (Outcome::Failed, Outcome::Skipped);
+        let closed = |reason| part("a", failed, Some(reason), None);
+        let left_out = part("b", skipped, Some(Reason::Brownout), None);
+        let reads_it = part("c", skipped, Some(Reason::MissingInput), None);
+        let is_off = part("d", skipped, Some(Reason::Condition), None);
+        let in_maintenance = |seconds| PartReport {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..closed(Reason::Maintenance)
+        };
+        for (parts, closed_for, is_left_out) in [
+            (vec![in_maintenance(9), reads_it.clone(), is_off.clone()], Some(9), false),
+            (vec![in_maintenance(9), in_maintenance(5)], Some(5), false),
+            (vec![closed(Reason::Busy), left_out.clone()], Some(1), false),
+            (vec![left_out, reads_it, is_off], Some(1), true),
+            (vec![in_maintenance(9), closed(Reason::Timeout)], None, false),
+        ] {
+            let report = Report { parts, ..report() };
+            assert_eq!(report.closed_for(), closed_for.map(Duration::from_secs), "{report:?}");
+            assert_eq!(report.is_left_out(), is_left_out, "{report:?}");
+        }
     }
 
     #[test]
