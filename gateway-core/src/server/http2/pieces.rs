@@ -8,7 +8,7 @@
 //!
 //! Not here: a client that takes nothing while there is more to give (`Attended`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
@@ -62,8 +62,10 @@ impl<B: Body<Data = Bytes> + Unpin> Pieces<B> {
                 None => return Poll::Ready(None),
             }
         }
-        let bytes = self.rest.split_to(piece_size(self.rest.len()));
-        let piece = Piece { bytes, _serving: Rc::clone(&self.serving) };
+        let is_last = self.body.size_hint().lower() == 0;
+        let bytes = self.rest.split_to(piece_size(self.rest.len(), is_last));
+        let left_over = Rc::clone(&self.left_over);
+        let piece = Piece { bytes, left_over, _serving: Rc::clone(&self.serving) };
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
@@ -97,17 +99,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
     }
 }
 
-/// How much of what is left of a body's frame goes next.
-fn piece_size(rest: usize) -> usize {
-    match rest {
-        0..=SMALL_MAX => rest,
-        _ => SEND_BUFFER_MAX.min(rest - 1),
-    }
+/// How much of what is left of a body's frame goes next; the frame may be the last.
+fn piece_size(rest: usize, is_last: bool) -> usize {
+    let held_back = usize::from(is_last && rest > SMALL_MAX);
+    SEND_BUFFER_MAX.min(rest - held_back)
 }
 
 /// A piece of an answer. Until the library has written it and lets it go, its request is being served.
 pub(super) struct Piece {
     bytes: Bytes,
+    left_over: Rc<LeftOver>,
     _serving: Rc<Serving>,
 }
 
@@ -122,6 +123,7 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
+        self.left_over.sent.set(self.left_over.sent.get() + count);
     }
 }
 
@@ -129,7 +131,11 @@ impl Buf for Piece {
 ///
 /// There are no more of them than streams: they keep their places until they are gone.
 #[derive(Default)]
-pub(super) struct LeftOver(RefCell<Vec<Left>>);
+pub(super) struct LeftOver {
+    answers: RefCell<Vec<Left>>,
+    /// Bytes that have gone out of all answers since they were last looked at and were many.
+    sent: Cell<usize>,
+}
 
 struct Left {
     answer: Weak<Serving>,
@@ -139,7 +145,7 @@ struct Left {
 
 impl LeftOver {
     fn add(&self, answer: Weak<Serving>) {
-        self.0.borrow_mut().push(Left { answer, since: None });
+        self.answers.borrow_mut().push(Left { answer, since: None });
     }
 
     /// Since when the longest waits.
@@ -147,13 +153,62 @@ impl LeftOver {
     /// While the client is slow to read what its windows have room for (`is_blocked`), whatever is new
     /// may be waiting for that.
     pub(super) fn waits_since(&self, is_blocked: bool) -> Option<Instant> {
-        let mut left = self.0.borrow_mut();
+        let mut left = self.answers.borrow_mut();
         left.retain(|left| left.answer.strong_count() > 0);
+        if self.sent.get() >= SMALL_MAX {
+            // They share the connection's window, and somebody's turn it was.
+            self.sent.set(0);
+            left.iter_mut().for_each(|left| left.since = None);
+        }
         if !is_blocked {
             for left in left.iter_mut() {
                 left.since.get_or_insert_with(Instant::now);
             }
         }
         left.iter().filter_map(|left| left.since).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::watched::State;
+
+    #[test]
+    fn only_what_may_be_the_end_of_a_body_keeps_a_byte_back() {
+        for (rest, is_last, expected) in [
+            (0, true, 0),
+            (SMALL_MAX, true, SMALL_MAX),
+            (SMALL_MAX + 1, true, SMALL_MAX),
+            (SMALL_MAX + 1, false, SMALL_MAX + 1),
+            (SEND_BUFFER_MAX, false, SEND_BUFFER_MAX),
+            (SEND_BUFFER_MAX, true, SEND_BUFFER_MAX - 1),
+            (SEND_BUFFER_MAX + 1, true, SEND_BUFFER_MAX),
+        ] {
+            assert_eq!(piece_size(rest, is_last), expected, "{rest} {is_last}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_waits_anew_when_its_connection_has_moved_much_and_not_for_a_trickle() {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+            .block_on(async {
+                let left_over = LeftOver::default();
+                let answer = Rc::new(State::new().begin());
+                left_over.add(Rc::downgrade(&answer));
+                let begun = left_over.waits_since(false);
+                assert!(begun.is_some());
+                tokio::time::advance(std::time::Duration::from_secs(70)).await;
+                left_over.sent.set(SMALL_MAX - 1);
+                assert_eq!(left_over.waits_since(false), begun, "a trickle");
+                left_over.sent.set(SMALL_MAX);
+                assert!(left_over.waits_since(false) > begun);
+                drop(answer);
+                assert_eq!(left_over.waits_since(false), None);
+            });
     }
 }
