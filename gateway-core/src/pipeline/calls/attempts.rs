@@ -14,7 +14,7 @@ use crate::clock::Moment;
 use crate::metric::{Label, ServiceOutcome};
 use crate::trace_context::OpenSpan;
 use crate::upstream::concurrency::Place;
-use crate::upstream::retry::{Made, Next, RetryPolicy};
+use crate::upstream::retry::{Made, Next, RetryPolicy, Taken};
 use crate::upstream::{self, Answer, Beside, CallFailed, InLine, Picked, Target};
 
 /// The longest body of a failed answer that is read to keep its connection; with a longer one it is
@@ -29,14 +29,21 @@ impl<'a> Calling<'a> {
         let load = &self.service.load;
         let began = clock.now();
         load.budget.note_request(began);
-        let mut tried = Vec::new();
+        let (mut tried, mut retry) = (Vec::new(), None::<Taken<'_>>);
         let (mut number, mut attempts) = (1, 0);
         loop {
             let started = clock.now();
             let time_left = policy.time_of(self.due.since(started));
             let due = started.after(time_left);
             let attempt = Self { due, ..self };
-            let called = attempt.attempt((number, started), (make(), true), Some(&mut tried)).await;
+            let before = self.attempts.get();
+            let call = attempt.attempt((number, started), (make(), true), Some(&mut tried));
+            // One that is turned away before it begins adds nothing to the service's load.
+            let is_made = self.attempts.get() > before;
+            if let Some(retry) = retry.take().filter(|_| is_made) {
+                retry.made();
+            }
+            let called = call.await;
             attempts += called.attempts;
             let next = self.next(policy, number, &called.outcome, started);
             if number > 1 {
@@ -53,15 +60,15 @@ impl<'a> Calling<'a> {
                     return self.all_ended(outcome, attempts, began);
                 }
             };
-            let Some(retry) = load.budget.take(self.service.budget_share, clock.now()) else {
+            retry = load.budget.take(self.service.budget_share, clock.now());
+            if retry.is_none() {
                 self.count("budget_exhausted");
                 return self.all_ended(outcome, attempts, began);
-            };
+            }
             discard(outcome);
             if !wait.is_zero() {
                 sleep(wait).await;
             }
-            retry.made();
             number += 1;
         }
     }
