@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use hyper::ext::Protocol;
 
 use crate::error::Refusal;
-use crate::guard::head::is_target_char;
+use crate::guard::head::has_target_chars;
 
 /// A request that has no one meaning, or asks for what a gateway never does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -155,7 +155,7 @@ fn check_method(head: &Parts) -> Result<(), FramingRefused> {
 /// library has cut it off.
 fn check_target(head: &Parts) -> Result<(), FramingRefused> {
     let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
-    let is_sound = head.version != Version::HTTP_2 || target.bytes().all(is_target_char);
+    let is_sound = head.version != Version::HTTP_2 || has_target_chars(target.as_bytes());
     is_sound.then_some(()).ok_or(FramingRefused::TargetMalformed)
 }
 

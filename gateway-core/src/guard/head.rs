@@ -313,7 +313,7 @@ fn check_target(method: &[u8], target: &[u8]) -> Result<(), HeadRefused> {
     if matches!(method, b"CONNECT" | b"TRACE") {
         return Err(FramingRefused::MethodNotImplemented.into());
     }
-    if !target.iter().copied().all(is_target_char) {
+    if !has_target_chars(target) {
         return Err(HeadRefused::Target);
     }
     let is_sound = match target {
@@ -341,9 +341,12 @@ const fn is_token_char(byte: u8) -> bool {
 }
 
 /// Visible ASCII without what a URI never has: no fragment, and nothing that servers take for a
-/// delimiter. Some that a strict reading excludes are left to the path's own rules.
-pub(super) const fn is_target_char(byte: u8) -> bool {
-    matches!(byte, b'!'..=b'~') && !matches!(byte, b'#' | b'<' | b'>' | b'`')
+/// delimiter. Some that a strict reading excludes are left to the path's own rules. Browsers leave a
+/// backtick in a query as it is.
+pub(super) fn has_target_chars(target: &[u8]) -> bool {
+    let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
+    let is_visible = |byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'#' | b'<' | b'>');
+    target.iter().copied().all(is_visible) && !path.contains(&b'`')
 }
 
 /// `field-vchar`, space and tab: no other control character.

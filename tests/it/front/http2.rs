@@ -132,7 +132,8 @@ fn a_request_that_no_library_sends_is_refused_alone() {
         ("a fragment", get("/a#.png"), "200"),
         ("a path beyond ASCII", get("/caf\u{e9}"), "400"),
         ("a query beyond ASCII", get("/a?caf\u{e9}"), "400"),
-        ("a backtick in a query", get("/a?b=`"), "400"),
+        ("a backtick in a query, as browsers send it", get("/a?b=`"), "200"),
+        ("a backtick in a path", get("/a`"), malformed),
         ("no slash", get("a"), malformed),
         ("no method", without(":method"), malformed),
         ("no scheme", without(":scheme"), malformed),
@@ -145,8 +146,11 @@ fn a_request_that_no_library_sends_is_refused_alone() {
         let mut framed = Framed::open(&setup);
         framed.request(1, fields);
         let outcome = framed.outcome(1);
-        let reached: &[&str] = if *expected == "200" { &["GET /a"] } else { &[] };
-        assert_eq!(setup.origin.take(), reached, "{name}");
+        let path = fields.iter().find(|(known, _)| *known == ":path").map_or("", |(_, path)| path);
+        // Of a fragment nobody hears.
+        let reached = format!("GET {}", path.split('#').next().unwrap_or_default());
+        let reached = (*expected == "200").then_some(reached);
+        assert_eq!(setup.origin.take(), reached.as_slice(), "{name}");
         if outcome != gone {
             framed.request(3, &get("/next"));
             assert_eq!(framed.outcome(3), "200", "{name}: the connection goes on");

@@ -78,7 +78,9 @@ fn a_request_line_is_three_words() {
 #[test]
 fn a_target_has_the_form_of_its_method() {
     let none = Ok(BodyEnd::Length(0));
-    for line in ["GET http://a/b?c", "GET HTTPS://a:1", "OPTIONS *", "OPTIONS /", "GET /a|b{c}"] {
+    for line in
+        ["GET http://a/b?c", "GET HTTPS://a:1", "OPTIONS *", "OPTIONS /", "GET /a|b{c}", "GET /?`"]
+    {
         check(&format!("{line} HTTP/1.1\r\n\r\n"), none);
     }
     for line in
@@ -86,7 +88,7 @@ fn a_target_has_the_form_of_its_method() {
     {
         check(&format!("{line} HTTP/1.1\r\n\r\n"), Err(HeadRefused::Target));
     }
-    for target in ["/a#b", "/\u{1}", "/\u{7f}", "/\u{e9}", "/<", "/`"] {
+    for target in ["/a#b", "/\u{1}", "/\u{7f}", "/\u{e9}", "/<", "/`", "/?<"] {
         check(&format!("GET {target} HTTP/1.1\r\n\r\n"), Err(HeadRefused::Target));
     }
     let not_implemented = Err(FramingRefused::MethodNotImplemented.into());
