@@ -45,8 +45,10 @@ fn layer() -> String {
          [policy]\ndeadline = \"2s\"\n[aggregates.dashboard.parts.usage.cache]\nttl = \"100ms\"\n\
          [aggregation]\npart_size_max = \"256KiB\"\n\
          [upstream]\nconnect_timeout = \"300ms\"\nresponse_timeout = \"400ms\"\n\
-         read_timeout = \"400ms\"\nidle_timeout = \"1s\"\nbody_size_max = \"256KiB\"\n\
-         [upstream.breaker]\nopen_time = \"100ms\"\nopen_time_max = \"400ms\"\n"
+         read_timeout = \"400ms\"\nidle_timeout = \"1s\"\nbody_size_max = \"256KiB\"\npending_timeout = \"100ms\"\n\
+         [upstream.breaker]\nopen_time = \"100ms\"\nopen_time_max = \"400ms\"\n\
+         [services.link-service]\nconnections_max = 3\n\
+         [services.analytics-service.concurrency]\nlatency_max = \"300ms\"\nmin = 2\nmax = 16\n"
     )
 }
 

@@ -18,8 +18,13 @@ pub(super) async fn page(State(admin): State<Admin>) -> Response {
         .services
         .iter()
         .map(|service| {
+            let concurrency = service
+                .concurrency
+                .as_ref()
+                .map(|limit| json!({ "limit": limit.limit(), "in_flight": limit.in_flight() }));
             json!({
                 "service": &*service.name,
+                "concurrency": concurrency,
                 "balance": service.targets.settings().balance.as_str(),
                 "mesh": service.is_mesh,
                 "targets": service.targets.states(now),

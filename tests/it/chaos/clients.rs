@@ -64,7 +64,8 @@ pub(super) struct Answer {
 impl Answer {
     /// Whether nothing at all is missing.
     fn is_well(&self) -> bool {
-        let is_complete = !self.parts.contains("o=failed") && !self.parts.contains("o=partial");
+        let is_complete =
+            ["o=failed", "o=partial", "r=brownout"].iter().all(|what| !self.parts.contains(what));
         let is_reported =
             !self.request.ends_with("x-ndjson") || self.body.contains(r#""completeness":1"#);
         self.is_success && self.end == End::Whole && is_complete && is_reported

@@ -31,6 +31,9 @@ const FAILURES: [(u16, &[&str]); 6] = [
             "upstream_busy",
             "part_unavailable",
             "part_busy",
+            "part_overloaded",
+            "all_parts_left_out",
+            "upstream_overloaded",
             "all_parts_unavailable",
         ],
     ),
@@ -102,7 +105,8 @@ fn complaint(answer: &Answer, line: &Value) -> Option<String> {
     if !answer.is_aggregate {
         return if code.is_null() { None } else { complain("a failure that was none") };
     }
-    let is_partial = answer.parts.contains("o=failed") || answer.parts.contains("o=partial");
+    let is_partial =
+        ["o=failed", "o=partial", "r=brownout"].iter().any(|what| answer.parts.contains(what));
     let completeness = line["completeness"].as_f64();
     if is_partial != completeness.is_some_and(|share| share < 1.0) && !answer.parts.is_empty() {
         return complain("another share");

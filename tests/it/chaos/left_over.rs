@@ -21,6 +21,8 @@ struct Counts {
     /// The permits of all targets that are taken.
     in_flight: u64,
     pending: u64,
+    /// The places of all services whose calls are counted.
+    places: u64,
 }
 
 /// Counted of all of them, of the services, and of the process that they are all in.
@@ -75,7 +77,8 @@ impl LeftOver {
     /// the user service over a connection of its own, which is kept.
     pub(super) fn holds_nothing(&self) -> bool {
         let is_idle = |counts: &Counts| {
-            let requests = counts.active_requests + counts.in_flight + counts.pending;
+            let permits = counts.in_flight + counts.pending + counts.places;
+            let requests = counts.active_requests + permits;
             requests + counts.open_connections + counts.open_streams == 0
         };
         let services = Service::ALL.iter().zip(&self.connections_of_services);
@@ -98,7 +101,9 @@ async fn counts(gateway: &GatewayUnderTest, harness: &Harness) -> Counts {
         let value = line.and_then(|value| value.parse().ok());
         value.unwrap_or_else(|| panic!("{name} is missing in\n{page}"))
     };
-    let targets = targets_of(gateway, harness).await;
+    let services = services_of(gateway, harness).await;
+    let places = services.iter().filter_map(|one| one["concurrency"]["in_flight"].as_u64()).sum();
+    let targets = targets_in(&services);
     let sum = |name: &str| targets.iter().filter_map(|target| target[name].as_u64()).sum();
     Counts {
         gateway: gateway.name,
@@ -109,21 +114,26 @@ async fn counts(gateway: &GatewayUnderTest, harness: &Harness) -> Counts {
         background_tasks: value(r#"gateway_tasks{runtime="background"}"#),
         in_flight: sum("in_flight"),
         pending: sum("pending"),
+        places,
     }
 }
 
-async fn targets_of(gateway: &GatewayUnderTest, harness: &Harness) -> Vec<Value> {
+async fn services_of(gateway: &GatewayUnderTest, harness: &Harness) -> Vec<Value> {
     let answer = harness.client.get(format!("{}/targets", gateway.admin)).send().await;
     let page = json_of(answer.expect("an answer")).await;
-    let services = page["services"].as_array().expect("services").iter();
-    services.flat_map(|one| one["targets"].as_array().expect("targets").clone()).collect()
+    page["services"].as_array().expect("services").clone()
+}
+
+fn targets_in(services: &[Value]) -> Vec<Value> {
+    let targets = |one: &Value| one["targets"].as_array().expect("targets").clone();
+    services.iter().flat_map(targets).collect()
 }
 
 /// How the targets of all gateways do.
 pub(super) async fn targets(harness: &Harness) -> Vec<Value> {
     let mut targets = Vec::new();
     for gateway in [&harness.web, &harness.mobile, &harness.partner] {
-        targets.extend(targets_of(gateway, harness).await);
+        targets.extend(targets_in(&services_of(gateway, harness).await));
     }
     targets
 }
