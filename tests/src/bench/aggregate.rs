@@ -76,7 +76,9 @@ pub(super) async fn measure(pace: Pace, is_profiled: bool) -> Result<Report> {
     report.add(first_frame::section(pace, &mut framed).await?);
 
     processes.push(process);
-    processes.extend(other.map(|other| other.process));
+    // Its folder has its access log, which is looked at in the end.
+    let (process, _kept) = other.map(|other| (other.process, other.kept)).unzip();
+    processes.extend(process);
     let all = peers.iter().chain(&by_parts).chain(&delayed).chain([&framed]);
     proxies::end(processes, all)?;
     report.add(allocations::section(&gateway).await?);
@@ -87,7 +89,7 @@ pub(super) async fn measure(pace: Pace, is_profiled: bool) -> Result<Report> {
 struct NotProfiled {
     peer: Proxy,
     process: Process,
-    _kept: (Gateway, TempDir),
+    kept: (Gateway, TempDir),
 }
 
 impl NotProfiled {
@@ -98,7 +100,7 @@ impl NotProfiled {
         let process = gateway.start()?;
         let asked = request("/answer", &gateway.log_in().await?);
         let peer = ours(NOT_PROFILED, &gateway, &process).asked(asked);
-        Ok(Self { peer, process, _kept: (gateway, directory) })
+        Ok(Self { peer, process, kept: (gateway, directory) })
     }
 }
 
