@@ -24,7 +24,7 @@ pub async fn on_hangup(reloader: Arc<Reloader>, access_log: Reopener) {
     }
 }
 
-/// Has a [`Watcher`] look every `interval`, for ever.
+/// Has a watcher look every `interval`, for ever.
 pub async fn on_change(reloader: Arc<Reloader>, interval: Duration) {
     let Some(mut watcher) = Watcher::begin(reloader).await else { return };
     loop {
