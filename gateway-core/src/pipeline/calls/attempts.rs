@@ -36,15 +36,13 @@ impl<'a> Calling<'a> {
             let time_left = policy.time_of(self.due.since(started));
             let due = started.after(time_left);
             let attempt = Self { due, ..self };
-            let before = self.attempts.get();
-            let call = attempt.attempt((number, started), (make(), true), Some(&mut tried));
-            // One that is turned away before it begins adds nothing to the service's load.
-            let is_made = self.attempts.get() > before;
-            if let Some(retry) = retry.take().filter(|_| is_made) {
-                retry.made();
-            }
-            let called = call.await;
+            // Before it is known whether there is room for it: whoever leaves meanwhile may have made it.
+            let counted = retry.take().and_then(Taken::made);
+            let called = attempt.attempt((number, started), (make(), true), Some(&mut tried)).await;
             attempts += called.attempts;
+            if let Some(counted) = counted.filter(|_| called.attempts == 0) {
+                counted.was_none();
+            }
             let next = self.next(policy, number, &called.outcome, started);
             if number > 1 {
                 self.count(came_to(policy, &called));

@@ -71,10 +71,25 @@ pub struct Taken<'a> {
     second: Option<u64>,
 }
 
-impl Taken<'_> {
-    /// The retry is made, and stays counted.
-    pub fn made(mut self) {
-        self.second = None;
+impl<'a> Taken<'a> {
+    /// The retry is made, and stays counted; unless it turns out that it was none.
+    pub fn made(mut self) -> Option<Counted<'a>> {
+        let second = self.second.take()?;
+        Some(Counted { retries: self.retries, second })
+    }
+}
+
+/// One retry that is counted as made.
+#[derive(Debug, Clone, Copy)]
+pub struct Counted<'a> {
+    retries: &'a Window,
+    second: u64,
+}
+
+impl Counted<'_> {
+    /// It was turned away before it reached anybody: that adds nothing to a service's load.
+    pub fn was_none(self) {
+        self.retries.undo(self.second);
     }
 }
 
@@ -165,6 +180,10 @@ mod tests {
         drop(taken);
         assert!(takes(&budget, share, 3_000), "it was not made");
         assert!(!takes(&budget, share, 12_999), "it was made");
+        let made = budget.take(share, at_ms(13_001)).and_then(Taken::made).expect("its turn");
+        assert!(!takes(&budget, share, 13_002), "as far as is known, it is made");
+        made.was_none();
+        assert!(takes(&budget, share, 13_003), "it was turned away");
     }
 
     #[test]
