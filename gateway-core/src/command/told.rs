@@ -32,10 +32,12 @@ impl Told {
     /// SIGTERM, Ctrl-C, an operator, or the end of the parent.
     pub(super) async fn first(&mut self) {
         let (parent, mut operator) = (self.parent, self.operator.clone());
+        // A signal that came meanwhile is the one after whatever else was heard.
         self.is_signalled = tokio::select! {
-            () = self.signalled() => true,
-            () = ended(parent) => false,
+            biased;
             () = asked(&mut operator) => false,
+            () = ended(parent) => false,
+            () = self.signalled() => true,
         };
     }
 
@@ -76,5 +78,36 @@ async fn ended(parent: Option<u32>) {
     let Some(parent) = parent else { return pending().await };
     while std::os::unix::process::parent_id() == parent {
         tokio::time::sleep(PARENT_LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// A process of which nobody has asked anything yet, and which hears SIGUSR1 only.
+    fn listening(operator: watch::Receiver<bool>) -> Told {
+        let terminate = signal(SignalKind::user_defined1()).ok();
+        Told { terminate, interrupt: None, parent: None, operator, is_signalled: false }
+    }
+
+    #[tokio::test]
+    async fn a_signal_that_came_with_what_an_operator_asked_for_does_not_hurry() {
+        let (stop, stops) = watch::channel(false);
+        stop.send_replace(true);
+        for round in 0..20 {
+            let mut told = listening(stops.clone());
+            let mut delivered = signal(SignalKind::user_defined1()).expect("a signal");
+            let own = std::process::id().to_string();
+            let sent = Command::new("kill").args(["-s", "USR1", &own]).status();
+            assert!(sent.is_ok_and(|status| status.success()));
+            delivered.recv().await;
+            told.first().await;
+            assert!(!told.is_signalled, "round {round}");
+            let hurried = tokio::time::timeout(Duration::from_millis(1), told.hurried());
+            assert!(hurried.await.is_err(), "round {round}: it was no second signal");
+        }
     }
 }
