@@ -202,17 +202,19 @@ impl GatewayUnderTest {
 
     /// Waits until the metrics page holds all of this.
     pub async fn metrics_with(&self, expected: &[String]) {
+        let holds = |page: &str| expected.iter().all(|line| page.contains(&format!("\n{line}\n")));
+        self.metrics_until(&format!("{expected:?}"), holds).await;
+    }
+
+    /// Waits until the metrics page is such; `what` says how.
+    pub async fn metrics_until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
         let told = async {
-            loop {
-                let page = self.metrics().await;
-                if expected.iter().all(|line| page.contains(&format!("\n{line}\n"))) {
-                    return;
-                }
+            while !is_so(&self.metrics().await) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let told = tokio::time::timeout(PATIENCE, told).await;
-        assert!(told.is_ok(), "{expected:?} never came");
+        assert!(told.is_ok(), "never came: {what}");
     }
 
     /// The numbers of the pipeline's steps that the last request took; `None` when it took one out
