@@ -22,6 +22,8 @@ pub(super) struct CallTemplate {
     pub(super) service: Box<str>,
     path: Vec<Piece>,
     query: Vec<Piece>,
+    /// The target, where it has no places to fill in.
+    fixed: Option<PathAndQuery>,
     headers: Vec<(HeaderName, Vec<Piece>)>,
     body: Option<BodyTemplate>,
     /// As it was written.
@@ -58,8 +60,10 @@ impl CallTemplate {
         let (service, target) =
             call.split_once(':').ok_or("must name the service before its path: service:/path")?;
         let (path, query) = parse_target(target)?;
-        let (headers, body) = (Vec::new(), None);
-        Ok(Self { method, service: service.into(), path, query, headers, body, text: text.into() })
+        let is_fixed = path.iter().chain(&query).all(|piece| piece.source().is_none());
+        let fixed = is_fixed.then(|| target.parse().ok()).flatten();
+        let (service, text) = (service.into(), text.into());
+        Ok(Self { method, service, path, query, fixed, headers: Vec::new(), body: None, text })
     }
 
     /// Adds the declared header fields and body; each error is a key and a reason for people.
@@ -129,6 +133,9 @@ impl CallTemplate {
     }
 
     fn target(&self, scope: &Scope<'_>) -> Result<PathAndQuery, Unfilled> {
+        if let Some(fixed) = &self.fixed {
+            return Ok(fixed.clone());
+        }
         let mut target = String::with_capacity(64);
         let mut last_input = None;
         for piece in &self.path {

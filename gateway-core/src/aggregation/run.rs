@@ -276,11 +276,10 @@ impl<'a> Run<'a> {
     /// Takes what has landed; the part's number when it is done with it.
     fn land(&mut self, landing: Landing) -> Result<Option<usize>, AggregateFailed> {
         let Landing { part: place, number, result, cache, is_projected, .. } = landing;
-        let Landing { started, landed, waited, is_begun, is_called, .. } = landing;
+        let Landing { started, landed, is_begun, is_called, .. } = landing;
         self.has_begun |= is_begun;
         if cache.is_none_or(|used| !matches!(used, CacheUse::Hit(_))) {
-            let sent = landed.saturating_sub(waited.unwrap_or(landed.saturating_sub(started)));
-            self.sent = Some(self.sent.map_or(sent, |first| first.min(sent)));
+            self.sent = Some(self.sent.map_or(started, |first| first.min(started)));
             self.landed = self.landed.max(landed);
         }
         let Some(slot) = self.slots.get_mut(place) else { return Ok(None) };

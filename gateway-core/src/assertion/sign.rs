@@ -36,6 +36,14 @@ pub struct Claims<'a> {
 #[derive(Debug, Clone)]
 pub struct CommonClaims(String);
 
+/// Bytes of a signature: those of SHA-256.
+const SIGNATURE_LENGTH: usize = 32;
+
+/// Letters of base64 for so many bytes.
+fn letters(bytes: usize) -> usize {
+    base64::encoded_len(bytes, false).unwrap_or(0)
+}
+
 impl Signer {
     /// A signer that speaks for `issuer`, in assertions that hold for `lifetime`.
     #[must_use]
@@ -75,8 +83,9 @@ impl Signer {
         now: Timestamp,
     ) -> HeaderValue {
         let payload = self.own(claims, now.unix_seconds());
-        let length = HEADER.len() + common.len() + payload.len() * 4 / 3 + 48;
-        let mut token = String::with_capacity(length);
+        let encoded = [payload.len(), SIGNATURE_LENGTH].map(letters).iter().sum::<usize>();
+        // Exactly: what has room left over is moved once more to become a header's value.
+        let mut token = String::with_capacity(HEADER.len() + common.len() + encoded + 2);
         token.push_str(HEADER);
         token.push('.');
         token.push_str(common);

@@ -30,6 +30,7 @@ use crate::body::Body;
 use crate::clock::Moment;
 use crate::exchange::{Exchange, RequestId};
 use crate::header::TRACEPARENT;
+use crate::json_object::{Digits, decimal};
 use crate::metric::Shed;
 use crate::pipeline::Worker;
 use crate::pipeline::call_span::{self, CallSpan};
@@ -310,7 +311,7 @@ impl<'a> Calling<'a> {
         own.set(TRACEPARENT, attempt.traceparent(&context.trace));
         if let Some(name) = &site.time_left_header {
             let millis = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
-            own.set(name.clone(), HeaderValue::from(millis));
+            own.set(name.clone(), digits(millis));
         }
         match proof {
             Some(proof) => own.set(site.assertion_header.clone(), proof),
@@ -318,6 +319,13 @@ impl<'a> Calling<'a> {
         }
         own
     }
+}
+
+/// A number as a header's value.
+fn digits(number: u64) -> HeaderValue {
+    let value = HeaderValue::from_bytes(decimal(number, &mut Digits::default()));
+    // Digits always are one.
+    value.unwrap_or_else(|_| HeaderValue::from_static("0"))
 }
 
 /// What a call has told about its service. One that had no time to the end is dropped: for how

@@ -55,6 +55,7 @@ fn a_value_is_encoded_for_its_place_and_never_leaves_it() {
     check("/x?q={query.q}", "", "q=a%26b=c%23+d", "/x?q=a%26b%3Dc%23%20d");
     check("/x?l={header.accept-language}", "", "", "/x?l=de%2C%20en");
     check("/a{path.id}b?c={path.id}d", "1", "", "/a1b?c=1d");
+    check("/a%20b?c=%2F,d", "1", "", "/a%20b?c=%2F,d");
 }
 
 #[test]

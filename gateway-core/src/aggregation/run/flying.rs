@@ -27,7 +27,6 @@ pub(super) struct Landing {
     pub(super) cache: Option<CacheUse>,
     pub(super) started: Duration,
     pub(super) landed: Duration,
-    pub(super) waited: Option<Duration>,
     /// Whether there was time for a call of its own, and it was not left out.
     pub(super) is_begun: bool,
     /// Whether a service was called for it.
@@ -170,14 +169,15 @@ impl<'a, C: Caller> Flight<'a, C> {
         }
         let is_begun = has_time && is_own && !is_left_out;
         let is_called = is_begun && result.as_ref().err().is_none_or(|failed| failed.was_called);
+        // What was made of an answer is no time of its service.
+        let landed = waited.map_or_else(|| environment.clock.now(), |waited| started.after(waited));
         Landing {
             part: place,
             number,
             result,
             cache,
             started: started.since(journey.begun),
-            landed: environment.clock.now().since(journey.begun),
-            waited,
+            landed: landed.since(journey.begun),
             is_begun,
             is_called,
             is_projected: shown.is_some(),

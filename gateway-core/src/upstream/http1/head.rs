@@ -3,7 +3,8 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http::header::InvalidHeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 
 use super::decode::Decoder;
 use super::failed::Failed;
@@ -21,8 +22,8 @@ pub(crate) enum AnswerFields {
     /// Whatever there is.
     #[default]
     All,
-    /// `Retry-After`, and what frames the body.
-    Few,
+    /// `Retry-After`.
+    RetryAfter,
 }
 
 /// What was asked, as far as it decides how the answer is read.
@@ -59,9 +60,15 @@ pub(super) fn read(
         return Err(Failed::HeadTooLarge(size_max));
     }
     let Some(length) = length else { return Ok(None) };
-    // Copied: the buffer is used again, and the values share one allocation.
-    let bytes = Bytes::copy_from_slice(unread.get(..length).unwrap_or_default());
-    let head = parse(&bytes, asked)?;
+    let bytes = unread.get(..length).unwrap_or_default();
+    let head = match asked.wants {
+        AnswerFields::All => {
+            // Copied: the buffer is used again, and the values share one allocation.
+            let bytes = Bytes::copy_from_slice(bytes);
+            parse(&bytes, asked, &|value| HeaderValue::from_maybe_shared(bytes.slice_ref(value)))?
+        }
+        AnswerFields::RetryAfter => parse(bytes, asked, &HeaderValue::from_bytes)?,
+    };
     unread.advance(length);
     Ok(Some(head))
 }
@@ -87,7 +94,10 @@ fn end(unread: &[u8], searched: &mut usize) -> Option<usize> {
     found.map(|length| from + length)
 }
 
-fn parse(bytes: &Bytes, asked: Asked) -> Result<Head, Failed> {
+/// How a field's value is kept.
+type Keep<'a> = &'a dyn Fn(&[u8]) -> Result<HeaderValue, InvalidHeaderValue>;
+
+fn parse(bytes: &[u8], asked: Asked, keep: Keep<'_>) -> Result<Head, Failed> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
@@ -105,67 +115,62 @@ fn parse(bytes: &Bytes, asked: Asked) -> Result<Head, Failed> {
         .ok_or(Failed::Malformed("its status"))?;
     let is_1_1 = parsed.version == Some(1);
     *response.version_mut() = if is_1_1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    let (headers, framing) = headers(bytes, parsed.headers, asked.wants)?;
-    *response.headers_mut() = headers;
+    let mut framing = Framing::default();
+    for field in &*parsed.headers {
+        framing.note(field);
+    }
+    *response.headers_mut() = headers(parsed.headers, asked.wants, keep)?;
     let decoder = if asked.is_head { Decoder::Done } else { framing.decoder(response.status())? };
     let is_persistent = is_1_1 && !decoder.ends_with_connection() && !framing.closes;
     Ok(Head { response, decoder, is_persistent })
 }
 
-/// Whether a field is among the few, by its length first: most names end there.
-fn is_one_of_few(name: &str) -> bool {
-    let few: &[&HeaderName] = match name.len() {
-        10 => &[&header::CONNECTION],
-        11 => &[&header::RETRY_AFTER],
-        14 => &[&header::CONTENT_LENGTH],
-        17 => &[&header::TRANSFER_ENCODING],
-        _ => &[],
-    };
-    few.iter().any(|known| name.eq_ignore_ascii_case(known.as_str()))
+fn headers(
+    fields: &[httparse::Header<'_>],
+    wants: AnswerFields,
+    keep: Keep<'_>,
+) -> Result<HeaderMap, Failed> {
+    let capacity = if wants == AnswerFields::All { fields.len() } else { 0 };
+    let mut headers = HeaderMap::with_capacity(capacity);
+    for field in fields {
+        if wants == AnswerFields::RetryAfter && !is(field, "retry-after") {
+            continue;
+        }
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let name = name.map_err(|_| Failed::Malformed("a header field's name"))?;
+        let value = keep(field.value).map_err(|_| Failed::Malformed("a header field's value"))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// Written out, since most names differ in their lengths, which the compiler then knows.
+#[inline]
+fn is(field: &httparse::Header<'_>, name: &str) -> bool {
+    field.name.eq_ignore_ascii_case(name)
 }
 
 /// What a head says of its body's end, and of the connection's.
 #[derive(Debug, Default)]
 struct Framing {
     lengths: usize,
-    length: Option<HeaderValue>,
+    /// The last of them, where it is one.
+    length: Option<u64>,
     codings: usize,
     is_chunked: bool,
     closes: bool,
 }
 
-fn headers(
-    bytes: &Bytes,
-    fields: &[httparse::Header<'_>],
-    wants: AnswerFields,
-) -> Result<(HeaderMap, Framing), Failed> {
-    let capacity = if wants == AnswerFields::All { fields.len() } else { 4 };
-    let mut headers = HeaderMap::with_capacity(capacity);
-    let mut framing = Framing::default();
-    for field in fields {
-        if wants == AnswerFields::Few && !is_one_of_few(field.name) {
-            continue;
-        }
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let name = name.map_err(|_| Failed::Malformed("a header field's name"))?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-        let value = value.map_err(|_| Failed::Malformed("a header field's value"))?;
-        framing.note(&name, &value);
-        headers.append(name, value);
-    }
-    Ok((headers, framing))
-}
-
 impl Framing {
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
-        if *name == header::CONTENT_LENGTH {
+    fn note(&mut self, field: &httparse::Header<'_>) {
+        if is(field, "content-length") {
             self.lengths += 1;
-            self.length = Some(value.clone());
-        } else if *name == header::TRANSFER_ENCODING {
+            self.length = number(field.value);
+        } else if is(field, "transfer-encoding") {
             self.codings += 1;
-            self.is_chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
-        } else if *name == header::CONNECTION {
-            self.closes |= has_token(value, "close");
+            self.is_chunked = field.value.eq_ignore_ascii_case(b"chunked");
+        } else if is(field, "connection") {
+            self.closes |= has_token(field.value, b"close");
         }
     }
 
@@ -186,18 +191,21 @@ impl Framing {
     }
 
     fn length(&self) -> Result<Option<u64>, Failed> {
-        let Some(length) = &self.length else { return Ok(None) };
-        if self.lengths > 1 {
-            return Err(Failed::Malformed("several lengths"));
+        match self.lengths {
+            0 => Ok(None),
+            1 => self.length.map(Some).ok_or(Failed::Malformed("its length")),
+            _ => Err(Failed::Malformed("several lengths")),
         }
-        let text = length.to_str().unwrap_or_default();
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let length = text.parse().ok().filter(|_| is_number);
-        length.map(Some).ok_or(Failed::Malformed("its length"))
     }
 }
 
-fn has_token(value: &HeaderValue, token: &str) -> bool {
-    let Ok(value) = value.to_str() else { return false };
-    value.split(',').any(|found| found.trim().eq_ignore_ascii_case(token))
+/// A number of nothing but digits.
+fn number(value: &[u8]) -> Option<u64> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(value).ok().filter(|_| is_number)?;
+    text.parse().ok()
+}
+
+fn has_token(value: &[u8], token: &[u8]) -> bool {
+    value.split(|&byte| byte == b',').any(|found| found.trim_ascii().eq_ignore_ascii_case(token))
 }

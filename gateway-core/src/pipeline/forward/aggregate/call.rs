@@ -1,5 +1,6 @@
 //! A view's calls, made as the gateway makes all calls.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,39 +26,44 @@ use crate::upstream::{self, AnswerFields, CallFailed};
 
 /// Calls services on one request's behalf.
 #[derive(Debug, Clone)]
-pub(super) struct SiteCaller {
+pub(super) struct SiteCaller(Arc<Asking>);
+
+/// What is the same for all calls of a request: made and written down once. One allocation, since
+/// each call holds on to it.
+#[derive(Debug)]
+struct Asking {
     worker: Arc<Worker>,
     site: Arc<Site>,
-    /// What is said of the request.
-    said: Arc<Said>,
+    context: CallContext,
+    common: Common,
     /// How often services were asked, for all of one answer together.
     attempts: Arc<Attempts>,
 }
 
-/// What is the same for all calls of a request: made and written down once.
-#[derive(Debug)]
-struct Said {
-    context: CallContext,
-    common: Common,
-}
-
-impl Said {
-    fn of(context: CallContext, site: &Site) -> Self {
-        let common = Common::of(site, &context);
-        Self { context, common }
-    }
-}
-
 impl SiteCaller {
     pub(super) fn new(worker: &Arc<Worker>, site: &Arc<Site>, exchange: &Exchange) -> Self {
-        let said = Arc::new(Said::of(CallContext::of(exchange), site));
-        let attempts = Arc::default();
-        Self { worker: Arc::clone(worker), site: Arc::clone(site), said, attempts }
+        Self::of((worker, site), CallContext::of(exchange), Arc::default())
+    }
+
+    fn of(
+        (worker, site): (&Arc<Worker>, &Arc<Site>),
+        context: CallContext,
+        attempts: Arc<Attempts>,
+    ) -> Self {
+        let common = Common::of(site, &context);
+        let (worker, site) = (Arc::clone(worker), Arc::clone(site));
+        Self(Arc::new(Asking { worker, site, context, common, attempts }))
     }
 
     /// How often services were asked; more while they are.
     pub(super) fn attempts(&self) -> Arc<Attempts> {
-        Arc::clone(&self.attempts)
+        Arc::clone(&self.0.attempts)
+    }
+
+    /// The same for calls that say nothing of who asks.
+    fn of_nobody(&self) -> Self {
+        let Asking { worker, site, context, attempts, .. } = &*self.0;
+        Self::of((worker, site), context.of_nobody(), Arc::clone(attempts))
     }
 }
 
@@ -65,21 +71,15 @@ impl Caller for SiteCaller {
     fn call(&self, call: PartCall) -> BoxFuture<'static, Result<PartAnswer, PartFailure>> {
         let caller = if call.says_who { self.clone() } else { self.of_nobody() };
         // Boxed: what waits for it is moved about, and this is large.
-        async move { caller.make(&call).await }.boxed()
+        async move { caller.0.make(&call).await }.boxed()
     }
 
     fn kept(&self, part: &Arc<str>, cache: CacheUse, since: Moment) {
-        call_span::part_without_call(&self.said.context.trace, part, cache, since);
+        call_span::part_without_call(&self.0.context.trace, part, cache, since);
     }
 }
 
-impl SiteCaller {
-    /// The same for calls that say nothing of who asks.
-    fn of_nobody(&self) -> Self {
-        let said = Arc::new(Said::of(self.said.context.of_nobody(), &self.site));
-        Self { said, ..self.clone() }
-    }
-
+impl Asking {
     async fn make(&self, call: &PartCall) -> Result<PartAnswer, PartFailure> {
         let none = |reason: Reason| PartFailure { was_called: false, ..reason.into() };
         let service = self.site.service(call.service).map_err(|_| none(Reason::Unavailable))?;
@@ -88,7 +88,7 @@ impl SiteCaller {
             return Err(PartFailure { retry_after, ..none(Reason::Maintenance) });
         }
         let called = (&call.call.method, call.call.target.path());
-        let trace = &self.said.context.trace;
+        let trace = &self.context.trace;
         let span = CallSpan::of_part(trace, &call.part, service, called);
         let outcome = self.answer(service, &span, call).await;
         span.end_part(&outcome);
@@ -115,12 +115,17 @@ impl SiteCaller {
                 || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
             calling.send_made(&request, may_repeat, (&call.method, *began))
         };
-        let Called { outcome, attempts, .. } = sent.await;
+        let Called { outcome, attempts, began: sent, took } = sent.await;
         let was_called = attempts > 0;
         let answer = outcome.map_err(|failed| PartFailure { was_called, ..failure(failed) })?;
         let (head, body) = answer.response.into_parts();
-        let body = upstream::collect(body, *size_max).await.map_err(failure)?;
-        let waited = self.worker.core.clock.now().since(*began);
+        let mut body = pin!(upstream::collect(body, *size_max));
+        // Most bodies come with their heads, whose time is known.
+        let (body, landed) = match body.as_mut().now_or_never() {
+            Some(body) => (body, sent.after(took)),
+            None => (body.await, self.worker.core.clock.now()),
+        };
+        let (body, waited) = (body.map_err(failure)?, landed.since(*began));
         let retry_after = retry_after(&head.headers);
         Ok(PartAnswer { status: head.status, headers: head.headers, retry_after, body, waited })
     }
@@ -131,12 +136,12 @@ impl SiteCaller {
         (span, attempts): (&'a CallSpan, &'a Attempts),
         part: &PartCall,
     ) -> Calling<'a> {
-        let context = &self.said.context;
+        let context = &self.context;
         Calling {
             retry: service.retry.as_ref(),
             due: part.began.after(part.time_left),
             priority: if part.is_spare { Priority::Spare } else { context.priority },
-            wants: if part.reads_fields { AnswerFields::All } else { AnswerFields::Few },
+            wants: if part.reads_fields { AnswerFields::All } else { AnswerFields::RetryAfter },
             ..Calling::of((&self.worker, &self.site), service, (context, span, attempts))
         }
     }
@@ -144,7 +149,7 @@ impl SiteCaller {
     /// What a call says beside its own; `None` where it says one of that otherwise: a part has the
     /// last word.
     fn common(&self, call: &Call) -> Option<&Common> {
-        let common = &self.said.common;
+        let common = &self.common;
         let is_own = call.headers.iter().any(|(name, _)| common.fields.contains(name));
         (!is_own).then_some(common)
     }
@@ -153,7 +158,7 @@ impl SiteCaller {
     fn request(&self, call: &Call, is_common_beside: bool) -> Request<Body> {
         let dressed = match is_common_beside {
             true => HeaderMap::new(),
-            false => self.said.common.fields.fields().clone(),
+            false => self.common.fields.fields().clone(),
         };
         calls::request_of(call, dressed)
     }
