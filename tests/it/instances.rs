@@ -148,6 +148,23 @@ async fn sighup_opens_the_access_log_that_was_moved_away() {
 }
 
 #[tokio::test]
+async fn a_reload_that_takes_its_time_keeps_no_signal_waiting() {
+    let harness = Harness::start().await;
+    let [path, platform, kept] = ["access.log", "platform.toml", "platform.kept"]
+        .map(|name| harness.configuration().join(name));
+    let log = [("GATEWAY__LOG__ACCESS", path.to_str().expect("UTF-8"))];
+    let instance = Instance::start(&harness, "one", &log).await;
+    // A pipe in place of the file: who reads it waits for whoever writes it.
+    std::fs::rename(&platform, kept).expect("moved");
+    assert!(Command::new("mkfifo").arg(&platform).status().is_ok_and(|status| status.success()));
+    for number in 1..=2 {
+        std::fs::rename(&path, path.with_extension(number.to_string())).expect("moved");
+        instance.signal("HUP");
+        until("it is there again", async || path.exists().then_some(())).await;
+    }
+}
+
+#[tokio::test]
 async fn sigterm_turns_readiness_off_before_the_door_closes_and_finishes_what_is_in_flight() {
     let harness = Harness::start().await;
     let delay = [("GATEWAY__SERVER__DRAIN_DELAY", "1s")];
