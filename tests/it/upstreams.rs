@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use gateway_core::command::Gateway;
 use serde_json::{Value, json};
-use tests::harness::{GatewayUnderTest, Harness, field, json_of, part_status};
+use tests::harness::{GatewayUnderTest, Harness, JsonBody as _, field, json_of, part_status};
 use tests::platform::Service;
 use tests::verify::repository;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::command::{VARIABLES, run, text};
 
@@ -339,6 +339,7 @@ async fn who_waits_for_a_connection_in_the_gateway_s_own_line_speaks_against_no_
                  [services.link-service.breaker]\nconsecutive_failures = 1\nopen_time = \"1h\"\n\
                  open_time_max = \"1h\"\n\
                  [routes.links-get]\ndeadline = \"200ms\"\n\
+                 [routes.links-create]\ndeadline = \"200ms\"\n\
                  [routes.links-get.retry]\nattempts_max = 3\nper_try_timeout = \"120ms\"\n\
                  [aggregates.dashboard.parts.links]\ndeadline = \"120ms\"\n";
     let harness = Harness::builder().layer("mobile-bff", layer).start().await;
@@ -351,6 +352,10 @@ async fn who_waits_for_a_connection_in_the_gateway_s_own_line_speaks_against_no_
             let answer = harness.mobile_get("/dashboard").await;
             assert!(part_status(&answer, "links").contains("r=busy"));
         }
+        let upload = harness.mobile.post("/links").bearer_auth(&harness.token);
+        let busy = upload.json_body(&json!({})).send().await.expect("an answer");
+        let line = harness.mobile.line_with(&field(&busy, "x-request-id")).await;
+        assert_eq!((&line["code"], &line["attempts"]), (&json!("upstream_busy"), &json!(0)));
         assert_eq!(harness.calls(Service::Link), 1, "nothing of them has reached it");
         harness.release(Service::Link);
     };
@@ -359,6 +364,49 @@ async fn who_waits_for_a_connection_in_the_gateway_s_own_line_speaks_against_no_
     assert_eq!(harness.mobile_get("/links/x7Kp2").await.status(), 200, "its breaker is closed");
     let metrics = harness.mobile.metrics().await;
     assert!(!metrics.contains("gateway_retries_total{"), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_has_waited_in_the_gateway_s_own_line_goes_out_with_the_time_it_has_left_by_then() {
+    let layer = "[upstream]\ntime_left_header = \"X-Time-Left-Ms\"\npending_timeout = \"20s\"\n\
+                 [services.link-service]\nconnections_max = 1\n\
+                 [routes.links-get]\ndeadline = \"20s\"\n[routes.links-create]\ndeadline = \"20s\"\n";
+    for (method, path) in [("GET", "/links/x7Kp2"), ("POST", "/links")] {
+        let harness = Harness::builder().layer("mobile-bff", layer).start().await;
+        harness.fault(Service::Link, r#"{"next":1,"path":"/links","hold":true}"#);
+        let waiting = async {
+            harness.until_called(Service::Link, 0).await;
+            let request = harness.mobile.request(method, path).bearer_auth(&harness.token);
+            request.json_body(&json!({ "target_url": "https://example.com/" })).send().await
+        };
+        let meanwhile = async {
+            until_in_line(&harness.mobile, 1).await;
+            sleep(Duration::from_millis(50)).await;
+            harness.release(Service::Link);
+        };
+        let (_, answer, ()) = tokio::join!(harness.mobile_get("/links"), waiting, meanwhile);
+        assert!(answer.expect("an answer").status().is_success(), "{method}");
+        let seen = harness.last_request(Service::Link);
+        let left = seen.header("x-time-left-ms").and_then(|left| left.parse::<u64>().ok());
+        assert!(left.is_some_and(|left| left <= 19_950), "{method}: {left:?}");
+    }
+}
+
+/// Waits until so many calls are in a gateway's own line.
+async fn until_in_line(gateway: &GatewayUnderTest, count: u64) {
+    let so = async {
+        loop {
+            let answer = reqwest::get(format!("{}/targets", gateway.admin)).await;
+            let page = json_of(answer.expect("an answer")).await;
+            let services = page["services"].as_array().expect("services").iter();
+            let targets = services.filter_map(|service| service["targets"].as_array()).flatten();
+            if targets.filter_map(|target| target["pending"].as_u64()).sum::<u64>() == count {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, so).await.expect("in line");
 }
 
 #[tokio::test]

@@ -52,8 +52,7 @@ struct Due {
 }
 
 impl Due {
-    fn within(limit: Duration) -> Self {
-        let began = Instant::now();
+    fn within(limit: Duration, began: Instant) -> Self {
         Self { at: began + limit, began, limit }
     }
 
@@ -81,13 +80,30 @@ impl Beside<'_> {
     }
 }
 
-/// A call for which the gateway itself has no connection yet. It comes to the call once there may be
-/// one, or says that there may not; until then nothing speaks against the target.
-pub(crate) type InLine<'a> = BoxFuture<'a, Result<Going<'a>, CallFailed>>;
+/// A call for which the gateway itself has no connection yet. Its turn comes once there may be one,
+/// or it hears that there may not; until then nothing speaks against the target, and nothing of the
+/// request is written down.
+pub(crate) type InLine<'a> = BoxFuture<'a, Result<Turn, CallFailed>>;
 
 /// There is no use in waiting.
 fn refused<'a>(failed: CallFailed) -> InLine<'a> {
     ready(Err(failed)).boxed()
+}
+
+/// A call that has waited, and may have a connection now.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    target: Arc<Target>,
+    request: Request<Body>,
+    permit: Permit,
+    slot: Option<Slot>,
+}
+
+impl Turn {
+    /// What is to be sent.
+    pub(crate) const fn request(&self) -> &Request<Body> {
+        &self.request
+    }
 }
 
 /// A call on its way.
@@ -108,6 +124,15 @@ struct Written<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     /// Whether it may go out again when its connection dies.
     may_repeat: bool,
     due: Option<Due>,
+}
+
+/// What a call has to go out over: an unused connection, or the right to a new one, where that takes
+/// one.
+struct Way<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    home: Arc<Home<S>>,
+    unused: Option<Box<Wire<S>>>,
+    slot: Option<Slot>,
+    now: Instant,
 }
 
 /// The connection that a request goes out over.
@@ -157,13 +182,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Over<S> {
             None => Err(CallFailed::of_connection(failed)),
         }
     }
-
-    /// Gives the right to the connection that is to be opened, where one is.
-    fn allow(&mut self, slot: Option<Slot>) {
-        if let Self::New(new) = self {
-            new.slot = slot;
-        }
-    }
 }
 
 impl Answer {
@@ -201,9 +219,14 @@ impl<C: Connect> Client<C> {
         request: Request<Body>,
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
+        let due_at = Instant::now() + time_left;
         match self.call_as(target, (request, Beside::default()), true, time_left) {
             Ok(call) => call.await,
-            Err(line) => line.await?.await,
+            Err(line) => {
+                let turn = line.await?;
+                let time_left = due_at.saturating_duration_since(Instant::now());
+                self.call_in_turn(turn, Beside::default(), true, time_left).await
+            }
         }
     }
 
@@ -226,15 +249,31 @@ impl<C: Connect> Client<C> {
     ) -> Result<impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C>, InLine<'_>>
     {
         let begun = self.begin(target, request, may_repeat, time_left)?;
-        Ok(async move {
-            match begun {
-                Begun::AtHand(target, written, permit) => {
-                    let sent = self.send(&target, written).await?;
-                    Ok(Answer::to(sent, &target, permit))
-                }
-                Begun::Boxed(call) => call.await,
+        Ok(self.go(begun))
+    }
+
+    /// The same for a call that has waited, with what it says now.
+    pub(crate) fn call_in_turn(
+        &self,
+        Turn { target, request, permit, slot }: Turn,
+        beside: Beside<'_>,
+        may_repeat: bool,
+        time_left: Duration,
+    ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
+        let way = Way { home: self.home(&target), unused: None, slot, now: Instant::now() };
+        let begun =
+            self.begin_over(way, &target, (request, beside, permit), (may_repeat, time_left));
+        self.go(begun)
+    }
+
+    async fn go(&self, begun: Begun<'_, C>) -> Result<Answer, CallFailed> {
+        match begun {
+            Begun::AtHand(target, written, permit) => {
+                let sent = self.send(&target, written).await?;
+                Ok(Answer::to(sent, &target, permit))
             }
-        })
+            Begun::Boxed(call) => call.await,
+        }
     }
 
     fn begin(
@@ -259,63 +298,34 @@ impl<C: Connect> Client<C> {
             };
             return Ok(Begun::Boxed(Box::pin(call)));
         }
-        if !matches!(request.body(), Body::Full(_)) {
-            let call = self.streamed(target, (request, beside), permit, time_left);
-            return Ok(Begun::Boxed(Box::pin(call)));
-        }
-        let due = Due::within(settings.response_timeout.min(time_left));
-        let may_repeat = may_repeat && request.method().is_idempotent();
-        let mut written = self.written(target, (request, beside), may_repeat, Some(due));
-        if let (Over::New(new), Some(slots)) = (&mut written.over, target.slots()) {
-            new.slot = slots.try_take();
-            if new.slot.is_none() {
-                return Err(self.in_line(target, written, permit, time_left));
-            }
-        }
-        Ok(Begun::AtHand(Arc::clone(target), written, permit))
-    }
-
-    /// The call's own time begins when the wait is over.
-    fn in_line(
-        &self,
-        target: &Arc<Target>,
-        written: Written<C::Stream>,
-        permit: Permit,
-        time_left: Duration,
-    ) -> InLine<'_> {
-        let (target, due_at) = (Arc::clone(target), Instant::now() + time_left);
-        let line = async move {
-            let mut written = written;
-            written.over.allow(target.slot(time_left).await?);
-            let time_left = due_at.saturating_duration_since(Instant::now());
-            written.due = Some(Due::within(target.settings().response_timeout.min(time_left)));
-            let going = async move {
-                let sent = self.send(&target, written).await?;
-                Ok(Answer::to(sent, &target, permit))
-            };
-            Ok(going.boxed())
+        let (home, now) = (self.home(target), Instant::now());
+        let unused = home.take(now);
+        let slot = match (&unused, target.slots()) {
+            (None, Some(slots)) => match slots.try_take() {
+                Some(slot) => Some(slot),
+                None => return Err(in_line(target, request, permit, time_left)),
+            },
+            _ => None,
         };
-        line.boxed()
+        let way = Way { home, unused, slot, now };
+        Ok(self.begin_over(way, target, (request, beside, permit), (may_repeat, time_left)))
     }
 
-    /// Writes a request down for the connection that was used last, if there is one. Without `due`
-    /// the caller sees to it that it does not take for ever.
-    fn written(
+    fn begin_over(
         &self,
+        way: Way<C::Stream>,
         target: &Arc<Target>,
-        (request, beside): (Request<Body>, Beside<'_>),
-        may_repeat: bool,
-        due: Option<Due>,
-    ) -> Written<C::Stream> {
-        let home = self.home(target);
-        let mut unused = home.take(due.map_or_else(Instant::now, |due| due.began));
-        let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
-        let Beside { common, mut own, wants } = beside;
-        own.set_first(header::HOST, target.host_header());
-        let common = common.map(SharedFields::lines).unwrap_or_default();
-        let outgoing = Outgoing::of(request, (common, &own), room).wanting(wants);
-        let over = Over::of(unused, outgoing, None);
-        Written { home, over, may_repeat, due }
+        (request, beside, permit): (Request<Body>, Beside<'_>, Permit),
+        (may_repeat, time_left): (bool, Duration),
+    ) -> Begun<'_, C> {
+        if !matches!(request.body(), Body::Full(_)) {
+            let call = self.streamed(way, target, (request, beside, permit), time_left);
+            return Begun::Boxed(Box::pin(call));
+        }
+        let due = Due::within(target.settings().response_timeout.min(time_left), way.now);
+        let may_repeat = may_repeat && request.method().is_idempotent();
+        let written = written(way, target, (request, beside), may_repeat, Some(due));
+        Begun::AtHand(Arc::clone(target), written, permit)
     }
 
     /// Sends a request, once more if it has to be; says how often.
@@ -400,25 +410,19 @@ impl<C: Connect> Client<C> {
     /// Sends a request whose body is still arriving: it may take its time, and cannot be repeated.
     fn streamed(
         &self,
+        way: Way<C::Stream>,
         target: &Arc<Target>,
-        (request, beside): (Request<Body>, Beside<'_>),
-        permit: Permit,
+        (request, beside, permit): (Request<Body>, Beside<'_>, Permit),
         time_left: Duration,
     ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
         let (head, body) = request.into_parts();
         let (body, sent) = UntilSent::of(body, target.settings());
         let request = Request::from_parts(head, body);
-        let mut written = self.written(target, (request, beside), false, None);
+        let written = written(way, target, (request, beside), false, None);
         let target = Arc::clone(target);
         async move {
-            let settings = target.settings();
-            let due_at = Instant::now() + time_left;
-            if matches!(written.over, Over::New(_)) {
-                written.over.allow(target.slot(time_left).await?);
-            }
-            let time_left = due_at.saturating_duration_since(Instant::now());
             let answer = async { Ok(self.send(&target, written).await?.0) };
-            let sent = after_sending(sent, answer, settings, time_left).await?;
+            let sent = after_sending(sent, answer, target.settings(), time_left).await?;
             Ok(Answer::to((sent, 1), &target, permit))
         }
     }
@@ -432,6 +436,38 @@ impl<C: Connect> fmt::Debug for Client<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
     }
+}
+
+/// A call's wait for a connection.
+fn in_line<'a>(
+    target: &Arc<Target>,
+    request: Request<Body>,
+    permit: Permit,
+    time_left: Duration,
+) -> InLine<'a> {
+    let target = Arc::clone(target);
+    let line = async move {
+        let slot = target.slot(time_left).await?;
+        Ok(Turn { target, request, permit, slot })
+    };
+    line.boxed()
+}
+
+/// Writes a request down, for an unused connection where there is one. Without `due` the caller sees
+/// to it that it does not take for ever.
+fn written<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    Way { home, mut unused, slot, .. }: Way<S>,
+    target: &Target,
+    (request, beside): (Request<Body>, Beside<'_>),
+    may_repeat: bool,
+    due: Option<Due>,
+) -> Written<S> {
+    let room = unused.as_mut().map(|wire| wire.room()).unwrap_or_default();
+    let Beside { common, mut own, wants } = beside;
+    own.set_first(header::HOST, target.host_header());
+    let common = common.map(SharedFields::lines).unwrap_or_default();
+    let outgoing = Outgoing::of(request, (common, &own), room).wanting(wants);
+    Written { home, over: Over::of(unused, outgoing, slot), may_repeat, due }
 }
 
 /// The request as the target is sent it: its own host, and of the URL the path alone in HTTP/1.1.

@@ -56,8 +56,7 @@ impl UntilSent {
     pub(super) fn of(body: Body, settings: &TargetSettings) -> (Body, Sent) {
         let (end, sent) = oneshot::channel();
         // Opening a connection has time-outs of its own.
-        let pending = settings.slots.as_ref().map(|slots| slots.pending_timeout);
-        let open_at = Instant::now() + settings.connect_timeout + pending.unwrap_or_default();
+        let open_at = Instant::now() + settings.connect_timeout;
         let held = Held::new(Mutex::new(Some(open_at)));
         let sent = Sent { held: Arc::clone(&held), end: sent };
         (Body::boxed(Self { body, held, _end: end }), sent)

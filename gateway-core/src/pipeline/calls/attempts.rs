@@ -2,6 +2,7 @@
 //! service's budget, and its deadline.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{Either, ready};
@@ -105,7 +106,7 @@ impl<'a> Calling<'a> {
                 Either::Left(call.map(move |outcome| self.ended(attempt, outcome)))
             }
             Ok(Begun::InLine(attempt, line)) => {
-                let call = self.after_waiting(attempt, line, started);
+                let call = self.after_waiting(attempt, line, may_repeat, started);
                 Either::Right(Either::Left(call.boxed()))
             }
             Err(failed) => {
@@ -121,18 +122,25 @@ impl<'a> Calling<'a> {
         self,
         Attempt { mut target, mut place, span }: Attempt<'a>,
         line: InLine<'a>,
+        may_repeat: bool,
         started: Moment,
     ) -> Called {
         let clock = &self.worker.core.clock;
         let mut began = started;
         place = place.map(Place::mute);
         let outcome = match line.await {
-            Ok(call) => {
+            Ok(turn) => {
                 self.attempts.add(1);
                 began = clock.now();
-                target = target.from(began).within(self.due.since(began));
-                place = place.map(Place::from_now);
-                let outcome = call.await;
+                let time_left = self.due.since(began);
+                target = target.from(began);
+                if is_whole(turn.request()) {
+                    target = target.within(time_left);
+                    place = place.map(Place::from_now);
+                }
+                let beside = self.beside(turn.request(), &span, time_left);
+                let client = &self.worker.client;
+                let outcome = client.call_in_turn(turn, beside, may_repeat, time_left).await;
                 self.recount(&outcome);
                 outcome
             }
@@ -161,14 +169,12 @@ impl<'a> Calling<'a> {
         }
         // How long a body takes that is still arriving, is the client's to say: that neither
         // speaks against a target nor for fewer calls.
-        let is_whole = matches!(request.body(), Body::Full(_));
+        let is_whole = is_whole(&request);
         if !is_whole {
             place = place.map(Place::mute);
         }
         let span = self.span.attempt(number, &target);
-        let own = self.own_fields(&request, &span, time_left);
-        let common = self.common.map(|common| &common.fields);
-        let beside = Beside { common, own, wants: self.wants };
+        let beside = self.beside(&request, &span, time_left);
         let call = worker.client.call_as(&target, (request, beside), may_repeat, time_left);
         Ok(match call {
             Ok(call) => {
@@ -178,6 +184,13 @@ impl<'a> Calling<'a> {
             }
             Err(line) => Begun::InLine(Attempt { target, place, span }, line),
         })
+    }
+
+    /// What a request that is sent now says beside what stands in it.
+    fn beside(&self, request: &Request<Body>, span: &OpenSpan, time_left: Duration) -> Beside<'a> {
+        let own = self.own_fields(request, span, time_left);
+        let common = self.common.map(|common| &common.fields);
+        Beside { common, own, wants: self.wants }
     }
 
     fn all_ended(
@@ -194,6 +207,11 @@ impl<'a> Calling<'a> {
         let labels = ServiceOutcome { service, outcome };
         self.worker.core.metrics.retries.get_or_create_owned(&labels).inc();
     }
+}
+
+/// Whether all of a request is at hand.
+fn is_whole(request: &Request<Body>) -> bool {
+    matches!(request.body(), Body::Full(_))
 }
 
 /// An attempt that has begun.
