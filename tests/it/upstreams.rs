@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gateway_core::command::Gateway;
 use serde_json::{Value, json};
 use tests::harness::{GatewayUnderTest, Harness, JsonBody as _, field, json_of, part_status};
-use tests::platform::Service;
+use tests::platform::{SeenRequest, Service};
 use tests::verify::repository;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -366,29 +368,46 @@ async fn who_waits_for_a_connection_in_the_gateway_s_own_line_speaks_against_no_
     assert!(!metrics.contains("gateway_retries_total{"), "{metrics}");
 }
 
+/// One connection to the link service, for which calls may wait as long as they like.
+const NARROW: &str = "[upstream]\ntime_left_header = \"X-Time-Left-Ms\"\npending_timeout = \"20s\"\n\
+                      [services.link-service]\nconnections_max = 1\n\
+                      [routes.links-get]\ndeadline = \"20s\"\n\
+                      [routes.links-create]\ndeadline = \"20s\"\n";
+
+/// A request that waits in the gateway's own line, of 20 seconds, until 3 of them have passed.
+async fn after_a_wait(method: &str, path: &str, body: Option<Value>) -> SeenRequest {
+    let builder = Harness::builder().layer("mobile-bff", NARROW);
+    let harness = builder.manual_clock().start().await;
+    harness.fault(Service::Link, r#"{"next":1,"path":"/links","hold":true}"#);
+    let waiting = async {
+        harness.until_called(Service::Link, 0).await;
+        let request = harness.mobile.request(method, path).bearer_auth(&harness.token);
+        match &body {
+            Some(body) => request.json_body(body).send().await,
+            None => request.send().await,
+        }
+    };
+    let meanwhile = async {
+        until_in_line(&harness.mobile, 1).await;
+        harness.advance(Duration::from_secs(3));
+        harness.release(Service::Link);
+    };
+    let (_, answer, ()) = tokio::join!(harness.mobile_get("/links"), waiting, meanwhile);
+    assert!(answer.expect("an answer").status().is_success(), "{method}");
+    harness.last_request(Service::Link)
+}
+
 #[tokio::test]
-async fn what_has_waited_in_the_gateway_s_own_line_goes_out_with_the_time_it_has_left_by_then() {
-    let layer = "[upstream]\ntime_left_header = \"X-Time-Left-Ms\"\npending_timeout = \"20s\"\n\
-                 [services.link-service]\nconnections_max = 1\n\
-                 [routes.links-get]\ndeadline = \"20s\"\n[routes.links-create]\ndeadline = \"20s\"\n";
-    for (method, path) in [("GET", "/links/x7Kp2"), ("POST", "/links")] {
-        let harness = Harness::builder().layer("mobile-bff", layer).start().await;
-        harness.fault(Service::Link, r#"{"next":1,"path":"/links","hold":true}"#);
-        let waiting = async {
-            harness.until_called(Service::Link, 0).await;
-            let request = harness.mobile.request(method, path).bearer_auth(&harness.token);
-            request.json_body(&json!({ "target_url": "https://example.com/" })).send().await
-        };
-        let meanwhile = async {
-            until_in_line(&harness.mobile, 1).await;
-            sleep(Duration::from_millis(50)).await;
-            harness.release(Service::Link);
-        };
-        let (_, answer, ()) = tokio::join!(harness.mobile_get("/links"), waiting, meanwhile);
-        assert!(answer.expect("an answer").status().is_success(), "{method}");
-        let seen = harness.last_request(Service::Link);
-        let left = seen.header("x-time-left-ms").and_then(|left| left.parse::<u64>().ok());
-        assert!(left.is_some_and(|left| left <= 19_950), "{method}: {left:?}");
+async fn what_has_waited_in_the_gateway_s_own_line_says_what_is_so_when_it_is_sent() {
+    let link = json!({ "target_url": "https://example.com/" });
+    for (method, path, body) in [("GET", "/links/x7Kp2", None), ("POST", "/links", Some(link))] {
+        let seen = after_a_wait(method, path, body).await;
+        assert_eq!(seen.header("x-time-left-ms"), Some("17000"), "{method}");
+        let assertion = seen.header("x-gateway-assertion").expect("an assertion");
+        let payload = assertion.split('.').nth(1).expect("a payload");
+        let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).expect("base64");
+        let claims: Value = serde_json::from_slice(&payload).expect("JSON");
+        assert_eq!(claims["iat"], 1_790_000_003, "{method}");
     }
 }
 

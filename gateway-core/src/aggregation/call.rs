@@ -59,9 +59,9 @@ impl CallTemplate {
         };
         let (service, target) =
             call.split_once(':').ok_or("must name the service before its path: service:/path")?;
-        let (path, query) = parse_target(target)?;
+        let (path, query, literal) = parse_target(target)?;
         let is_fixed = path.iter().chain(&query).all(|piece| piece.source().is_none());
-        let fixed = is_fixed.then(|| target.parse().ok()).flatten();
+        let fixed = is_fixed.then_some(literal);
         let (service, text) = (service.into(), text.into());
         Ok(Self { method, service, path, query, fixed, headers: Vec::new(), body: None, text })
     }
@@ -153,7 +153,8 @@ impl CallTemplate {
     }
 }
 
-fn parse_target(target: &str) -> Result<(Vec<Piece>, Vec<Piece>), String> {
+/// Path, query, and the target with a letter for each value.
+fn parse_target(target: &str) -> Result<(Vec<Piece>, Vec<Piece>, PathAndQuery), String> {
     if !target.starts_with('/') {
         return Err("the path must start with \"/\"".into());
     }
@@ -170,9 +171,9 @@ fn parse_target(target: &str) -> Result<(Vec<Piece>, Vec<Piece>), String> {
         return Err("an empty default would leave a segment empty".into());
     }
     let query = pieces(query)?;
-    PathAndQuery::try_from(literal(&path) + &literal(&query))
+    let literal = PathAndQuery::try_from(literal(&path) + &literal(&query))
         .map_err(|_| "the path and query are no request target")?;
-    Ok((path, query))
+    Ok((path, query, literal))
 }
 
 /// A text with a letter for each value: what of it is fixed.

@@ -67,7 +67,8 @@ pub struct PartAnswer {
     pub retry_after: Option<Duration>,
     /// The whole body.
     pub body: Bytes,
-    /// Time spent waiting for the service.
+    /// From when the call [began](PartCall::began) until the whole answer was there: with its waits
+    /// for a connection, and with the attempts before the one that brought it.
     pub waited: Duration,
 }
 

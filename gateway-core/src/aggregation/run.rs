@@ -69,7 +69,7 @@ pub(super) struct Run<'a> {
     /// The parts' values, by number; empty where there is none.
     pub(super) values: Vec<Bytes>,
     queue: VecDeque<Job>,
-    /// Since the run began: when the first call was sent and the last one landed.
+    /// Since the run began: when the first call began and the last one landed.
     sent: Option<Duration>,
     landed: Duration,
     /// Whether any call has come to its end that was not spared.

@@ -84,7 +84,7 @@ impl Signer {
     ) -> HeaderValue {
         let payload = self.own(claims, now.unix_seconds());
         let encoded = [payload.len(), SIGNATURE_LENGTH].map(letters).iter().sum::<usize>();
-        // Exactly: what has room left over is moved once more to become a header's value.
+        // Exactly: what has room left over costs one more allocation to become a header's value.
         let mut token = String::with_capacity(HEADER.len() + common.len() + encoded + 2);
         token.push_str(HEADER);
         token.push('.');

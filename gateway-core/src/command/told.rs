@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// A process of which nobody has asked anything yet, and which hears SIGUSR1 only.
+    /// A process that hears an operator, and of signals SIGUSR1 only.
     fn listening(operator: watch::Receiver<bool>) -> Told {
         let terminate = signal(SignalKind::user_defined1()).ok();
         Told { terminate, interrupt: None, parent: None, operator, is_signalled: false }

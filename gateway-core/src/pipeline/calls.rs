@@ -321,7 +321,7 @@ impl<'a> Calling<'a> {
     }
 }
 
-/// A number as a header's value.
+/// A number as a header's value: in one allocation, where the type's own conversion takes two.
 fn digits(number: u64) -> HeaderValue {
     let value = HeaderValue::from_bytes(decimal(number, &mut Digits::default()));
     // Digits always are one.

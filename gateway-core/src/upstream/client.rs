@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, Request, Response, Version, header};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,6 +16,7 @@ use crate::permit::Permit;
 use crate::upstream::connect::{Connect, Network};
 use crate::upstream::failed::CallFailed;
 use crate::upstream::http1::{AnswerFields, Failed, Outgoing};
+use crate::upstream::in_line::{self, InLine, Turn};
 use crate::upstream::own_fields::OwnFields;
 use crate::upstream::pools::Pools;
 use crate::upstream::shared_fields::SharedFields;
@@ -80,31 +81,8 @@ impl Beside<'_> {
     }
 }
 
-/// A call for which the gateway itself has no connection yet. Its turn comes once there may be one,
-/// or it hears that there may not; until then nothing speaks against the target, and nothing of the
-/// request is written down.
-pub(crate) type InLine<'a> = BoxFuture<'a, Result<Turn, CallFailed>>;
-
-/// There is no use in waiting.
-fn refused<'a>(failed: CallFailed) -> InLine<'a> {
-    ready(Err(failed)).boxed()
-}
-
-/// A call that has waited, and may have a connection now.
-#[derive(Debug)]
-pub(crate) struct Turn {
-    target: Arc<Target>,
-    request: Request<Body>,
-    permit: Permit,
-    slot: Option<Slot>,
-}
-
-impl Turn {
-    /// What is to be sent.
-    pub(crate) const fn request(&self) -> &Request<Body> {
-        &self.request
-    }
-}
+/// What a request that is sent now says beside what stands in it: made when it is written down.
+pub(crate) type Says<'a, 'b> = &'a dyn Fn(&Request<Body>) -> Beside<'b>;
 
 /// A call on its way.
 type Going<'a> = BoxFuture<'a, Result<Answer, CallFailed>>;
@@ -132,7 +110,8 @@ struct Way<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     home: Arc<Home<S>>,
     unused: Option<Box<Wire<S>>>,
     slot: Option<Slot>,
-    now: Instant,
+    /// When the call's time began.
+    began: Instant,
 }
 
 /// The connection that a request goes out over.
@@ -220,12 +199,12 @@ impl<C: Connect> Client<C> {
         time_left: Duration,
     ) -> Result<Answer, CallFailed> {
         let due_at = Instant::now() + time_left;
-        match self.call_as(target, (request, Beside::default()), true, time_left) {
+        match self.call_as(target, (request, &|_| Beside::default()), true, time_left) {
             Ok(call) => call.await,
             Err(line) => {
                 let turn = line.await?;
                 let time_left = due_at.saturating_duration_since(Instant::now());
-                self.call_in_turn(turn, Beside::default(), true, time_left).await
+                self.call_in_turn(turn, Beside::default(), time_left).await
             }
         }
     }
@@ -233,9 +212,9 @@ impl<C: Connect> Client<C> {
     /// A request with what it says beside. `may_repeat` says whether it may go out again, where its
     /// method allows it.
     ///
-    /// Over HTTP/1.1 it is written down at once, and sent when the future is polled: of all that a
-    /// call is made from, little has to be kept while it waits. Poll it soon: it has a connection,
-    /// which is hung up when the future is dropped.
+    /// Over HTTP/1.1 it is written down at once, where there is a connection for it, and sent when
+    /// the future is polled: of all that a call is made from, little has to be kept while it waits.
+    /// Poll it soon: it has a connection, which is hung up when the future is dropped.
     ///
     /// # Errors
     ///
@@ -243,27 +222,24 @@ impl<C: Connect> Client<C> {
     pub(crate) fn call_as(
         &self,
         target: &Arc<Target>,
-        request: (Request<Body>, Beside<'_>),
+        request: (Request<Body>, Says<'_, '_>),
         may_repeat: bool,
         time_left: Duration,
-    ) -> Result<impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C>, InLine<'_>>
-    {
+    ) -> Result<impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C>, InLine> {
         let begun = self.begin(target, request, may_repeat, time_left)?;
         Ok(self.go(begun))
     }
 
-    /// The same for a call that has waited, with what it says now.
+    /// The same for a call that has waited, with what it says now. Over a connection that is new
+    /// nothing is sent again.
     pub(crate) fn call_in_turn(
         &self,
         Turn { target, request, permit, slot }: Turn,
         beside: Beside<'_>,
-        may_repeat: bool,
         time_left: Duration,
     ) -> impl Future<Output = Result<Answer, CallFailed>> + Send + use<'_, C> {
-        let way = Way { home: self.home(&target), unused: None, slot, now: Instant::now() };
-        let begun =
-            self.begin_over(way, &target, (request, beside, permit), (may_repeat, time_left));
-        self.go(begun)
+        let way = Way { home: self.home(&target), unused: None, slot, began: Instant::now() };
+        self.go(self.begin_over(way, &target, (request, beside, permit), (false, time_left)))
     }
 
     async fn go(&self, begun: Begun<'_, C>) -> Result<Answer, CallFailed> {
@@ -279,35 +255,36 @@ impl<C: Connect> Client<C> {
     fn begin(
         &self,
         target: &Arc<Target>,
-        (mut request, beside): (Request<Body>, Beside<'_>),
+        (mut request, says): (Request<Body>, Says<'_, '_>),
         may_repeat: bool,
         time_left: Duration,
-    ) -> Result<Begun<'_, C>, InLine<'_>> {
+    ) -> Result<Begun<'_, C>, InLine> {
         if time_left.is_zero() {
-            return Err(refused(CallFailed::ResponseTimedOut(time_left)));
+            return Err(in_line::refused(CallFailed::ResponseTimedOut(time_left)));
         }
         let settings = target.settings();
         let Some(permit) = target.permit() else {
-            return Err(refused(CallFailed::Busy(settings.requests_in_flight_max)));
+            return Err(in_line::refused(CallFailed::Busy(settings.requests_in_flight_max)));
         };
         if settings.protocol == Protocol::Http2 {
-            beside.settle_in(request.headers_mut());
+            says(&request).settle_in(request.headers_mut());
             let (request, target) = (prepared(target, request), Arc::clone(target));
             let call = async move {
                 self.call_multiplexed(&target, (request, permit), may_repeat, time_left).await
             };
             return Ok(Begun::Boxed(Box::pin(call)));
         }
-        let (home, now) = (self.home(target), Instant::now());
-        let unused = home.take(now);
+        let (home, began) = (self.home(target), Instant::now());
+        let unused = home.take(began);
         let slot = match (&unused, target.slots()) {
             (None, Some(slots)) => match slots.try_take() {
                 Some(slot) => Some(slot),
-                None => return Err(in_line(target, request, permit, time_left)),
+                None => return Err(in_line::wait(target, request, permit, time_left)),
             },
             _ => None,
         };
-        let way = Way { home, unused, slot, now };
+        let beside = says(&request);
+        let way = Way { home, unused, slot, began };
         Ok(self.begin_over(way, target, (request, beside, permit), (may_repeat, time_left)))
     }
 
@@ -322,7 +299,7 @@ impl<C: Connect> Client<C> {
             let call = self.streamed(way, target, (request, beside, permit), time_left);
             return Begun::Boxed(Box::pin(call));
         }
-        let due = Due::within(target.settings().response_timeout.min(time_left), way.now);
+        let due = Due::within(target.settings().response_timeout.min(time_left), way.began);
         let may_repeat = may_repeat && request.method().is_idempotent();
         let written = written(way, target, (request, beside), may_repeat, Some(due));
         Begun::AtHand(Arc::clone(target), written, permit)
@@ -436,21 +413,6 @@ impl<C: Connect> fmt::Debug for Client<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").finish_non_exhaustive()
     }
-}
-
-/// A call's wait for a connection.
-fn in_line<'a>(
-    target: &Arc<Target>,
-    request: Request<Body>,
-    permit: Permit,
-    time_left: Duration,
-) -> InLine<'a> {
-    let target = Arc::clone(target);
-    let line = async move {
-        let slot = target.slot(time_left).await?;
-        Ok(Turn { target, request, permit, slot })
-    };
-    line.boxed()
 }
 
 /// Writes a request down, for an unused connection where there is one. Without `due` the caller sees

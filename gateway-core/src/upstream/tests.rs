@@ -172,7 +172,8 @@ async fn a_request_that_may_not_be_repeated_is_sent_once() {
     };
     let (answer, ()) = tokio::join!(
         async {
-            let call = client.call_as(&target, (get("/second"), Beside::default()), false, LONG);
+            let call =
+                client.call_as(&target, (get("/second"), &|_| Beside::default()), false, LONG);
             call.ok().expect("a connection").await
         },
         script

@@ -93,7 +93,8 @@ impl<'a> Calling<'a> {
     /// One attempt, at a target that is not among those that were `tried`, where there is one. The
     /// first is number 1; it has just `started`.
     ///
-    /// Over HTTP/1.1 the request is written down at once, and sent when the future is polled.
+    /// Over HTTP/1.1 the request is written down at once, where there is a connection for it, and sent
+    /// when the future is polled.
     pub(super) fn attempt(
         self,
         (number, started): (u32, Moment),
@@ -106,7 +107,7 @@ impl<'a> Calling<'a> {
                 Either::Left(call.map(move |outcome| self.ended(attempt, outcome)))
             }
             Ok(Begun::InLine(attempt, line)) => {
-                let call = self.after_waiting(attempt, line, may_repeat, started);
+                let call = self.after_waiting(attempt, line, started);
                 Either::Right(Either::Left(call.boxed()))
             }
             Err(failed) => {
@@ -121,8 +122,7 @@ impl<'a> Calling<'a> {
     async fn after_waiting(
         self,
         Attempt { mut target, mut place, span }: Attempt<'a>,
-        line: InLine<'a>,
-        may_repeat: bool,
+        line: InLine,
         started: Moment,
     ) -> Called {
         let clock = &self.worker.core.clock;
@@ -140,7 +140,7 @@ impl<'a> Calling<'a> {
                 }
                 let beside = self.beside(turn.request(), &span, time_left);
                 let client = &self.worker.client;
-                let outcome = client.call_in_turn(turn, beside, may_repeat, time_left).await;
+                let outcome = client.call_in_turn(turn, beside, time_left).await;
                 self.recount(&outcome);
                 outcome
             }
@@ -174,8 +174,8 @@ impl<'a> Calling<'a> {
             place = place.map(Place::mute);
         }
         let span = self.span.attempt(number, &target);
-        let beside = self.beside(&request, &span, time_left);
-        let call = worker.client.call_as(&target, (request, beside), may_repeat, time_left);
+        let says = |request: &Request<Body>| self.beside(request, &span, time_left);
+        let call = worker.client.call_as(&target, (request, &says), may_repeat, time_left);
         Ok(match call {
             Ok(call) => {
                 self.attempts.add(1);
@@ -218,7 +218,7 @@ fn is_whole(request: &Request<Body>) -> bool {
 enum Begun<'a, F> {
     Going(Attempt<'a>, F),
     /// Its connection is still to be waited for.
-    InLine(Attempt<'a>, InLine<'a>),
+    InLine(Attempt<'a>, InLine),
 }
 
 /// What an attempt that is under way holds.

@@ -144,7 +144,7 @@ fn headers(
     Ok(headers)
 }
 
-/// Written out, since most names differ in their lengths, which the compiler then knows.
+/// Inlined: the compiler then knows the name's length, by which most fields are told apart.
 #[inline]
 fn is(field: &httparse::Header<'_>, name: &str) -> bool {
     field.name.eq_ignore_ascii_case(name)
@@ -154,7 +154,7 @@ fn is(field: &httparse::Header<'_>, name: &str) -> bool {
 #[derive(Debug, Default)]
 struct Framing {
     lengths: usize,
-    /// The last of them, where it is one.
+    /// What the last of them says; `None` where that is no number.
     length: Option<u64>,
     codings: usize,
     is_chunked: bool,

@@ -261,11 +261,13 @@ async fn a_call_s_own_fields_stand_in_place_of_its_request_s() {
         for name in ["x-own", "x-own", "x-left-out", "x-kept"] {
             asked.headers_mut().append(name, value("client"));
         }
-        let mut own = OwnFields::default();
-        own.set(HeaderName::from_static("x-own"), value("own"));
-        own.leave_out(HeaderName::from_static("x-left-out"));
-        let beside = Beside { common: Some(&common), own, ..Beside::default() };
-        let Ok(call) = real.client.call_as(&real.target, (asked, beside), true, LONG) else {
+        let says = |_: &Request<Body>| {
+            let mut own = OwnFields::default();
+            own.set(HeaderName::from_static("x-own"), value("own"));
+            own.leave_out(HeaderName::from_static("x-left-out"));
+            Beside { common: Some(&common), own, ..Beside::default() }
+        };
+        let Ok(call) = real.client.call_as(&real.target, (asked, &says), true, LONG) else {
             panic!("there is no bound on connections")
         };
         let sent = text(call.await.expect("an answer")).await;

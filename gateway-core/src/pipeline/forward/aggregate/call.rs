@@ -101,31 +101,31 @@ impl Asking {
         span: &CallSpan,
         part: &PartCall,
     ) -> Result<PartAnswer, PartFailure> {
-        let PartCall { call, size_max, is_spare, began, .. } = part;
+        let PartCall { call, size_max, is_spare, .. } = part;
         let common = self.common(call);
         let request = || self.request(call, common.is_some());
         let failure = |failed| failure(&failed, *is_spare);
         let unrecorded = Attempts::default();
-        let sent = {
+        let calling = {
             // The record of whoever has been answered already does not wait for a refresh.
             let attempts = if part.is_refresh { &unrecorded } else { &*self.attempts };
             let calling = Calling { common, ..self.calling(service, (span, attempts), part) };
             // A write is never repeated unless its service can tell that it has had it before.
             let may_repeat = call.method.is_safe()
                 || call.headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
-            calling.send_made(&request, may_repeat, (&call.method, *began))
+            calling.send_made(&request, may_repeat, (&call.method, part.began))
         };
-        let Called { outcome, attempts, began: sent, took } = sent.await;
+        let Called { outcome, attempts, began, took } = calling.await;
         let was_called = attempts > 0;
         let answer = outcome.map_err(|failed| PartFailure { was_called, ..failure(failed) })?;
         let (head, body) = answer.response.into_parts();
         let mut body = pin!(upstream::collect(body, *size_max));
         // Most bodies come with their heads, whose time is known.
         let (body, landed) = match body.as_mut().now_or_never() {
-            Some(body) => (body, sent.after(took)),
+            Some(body) => (body, began.after(took)),
             None => (body.await, self.worker.core.clock.now()),
         };
-        let (body, waited) = (body.map_err(failure)?, landed.since(*began));
+        let (body, waited) = (body.map_err(failure)?, landed.since(part.began));
         let retry_after = retry_after(&head.headers);
         Ok(PartAnswer { status: head.status, headers: head.headers, retry_after, body, waited })
     }
