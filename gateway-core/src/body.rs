@@ -46,6 +46,12 @@ impl Body {
         Self::Full(Full::default())
     }
 
+    /// Whether all of it is here.
+    #[must_use]
+    pub const fn is_at_hand(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
     /// Any body at all, at the price of a box.
     pub fn boxed<B>(body: B) -> Self
     where

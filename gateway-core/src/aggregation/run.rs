@@ -70,7 +70,7 @@ pub(super) struct Run<'a> {
     pub(super) values: Vec<Bytes>,
     queue: VecDeque<Job>,
     /// Since the run began: when the first call began and the last one landed.
-    sent: Option<Duration>,
+    started: Option<Duration>,
     landed: Duration,
     /// Whether any call has come to its end that was not spared.
     has_begun: bool,
@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
             slots,
             values,
             queue,
-            sent: None,
+            started: None,
             landed: Duration::ZERO,
             has_begun: false,
         }
@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
                 services.push(slot.part.service);
             }
         }
-        let upstream = self.landed.saturating_sub(self.sent.unwrap_or_default());
+        let upstream = self.landed.saturating_sub(self.started.unwrap_or_default());
         let slots = self.slots.iter().enumerate();
         let wanted = slots.filter(|(_, slot)| slot.state != State::Unwanted);
         let parts = wanted.map(|(number, slot)| slot.report(number)).collect();
@@ -279,7 +279,7 @@ impl<'a> Run<'a> {
         let Landing { started, landed, is_begun, is_called, .. } = landing;
         self.has_begun |= is_begun;
         if cache.is_none_or(|used| !matches!(used, CacheUse::Hit(_))) {
-            self.sent = Some(self.sent.map_or(started, |first| first.min(started)));
+            self.started = Some(self.started.map_or(started, |first| first.min(started)));
             self.landed = self.landed.max(landed);
         }
         let Some(slot) = self.slots.get_mut(place) else { return Ok(None) };

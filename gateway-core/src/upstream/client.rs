@@ -295,7 +295,7 @@ impl<C: Connect> Client<C> {
         (request, beside, permit): (Request<Body>, Beside<'_>, Permit),
         (may_repeat, time_left): (bool, Duration),
     ) -> Begun<'_, C> {
-        if !matches!(request.body(), Body::Full(_)) {
+        if !request.body().is_at_hand() {
             let call = self.streamed(way, target, (request, beside, permit), time_left);
             return Begun::Boxed(Box::pin(call));
         }

@@ -20,7 +20,7 @@ use crate::upstream::failed::CallFailed;
 /// [`CallFailed::BodyRefused`] and [`CallFailed::Broken`] when it ends early.
 pub async fn read_ahead(mut body: Body, size_max: usize) -> Result<Body, CallFailed> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if matches!(body, Body::Full(_)) || announced > size_max {
+    if body.is_at_hand() || announced > size_max {
         return Ok(body);
     }
     let (mut pieces, mut size) = (VecDeque::new(), 0);
@@ -112,7 +112,7 @@ mod tests {
         ) {
             let all = pieces.concat();
             let read = run(read_ahead(streamed(pieces), size_max)).expect("no error");
-            prop_assert_eq!(matches!(read, Body::Full(_)), all.len() <= size_max);
+            prop_assert_eq!(read.is_at_hand(), all.len() <= size_max);
             prop_assert!(read.size_hint().lower() as usize <= all.len());
             prop_assert_eq!(run(read.collect()).expect("no error").to_bytes(), all);
         }
@@ -126,7 +126,7 @@ mod tests {
         };
         for (size_max, is_kept) in [(99, false), (100, true)] {
             let read = run(read_ahead(announced(), size_max)).expect("no error");
-            assert_eq!(matches!(read, Body::Full(_)), is_kept, "{size_max}");
+            assert_eq!(read.is_at_hand(), is_kept, "{size_max}");
             assert_eq!(run(read.collect()).expect("no error").to_bytes().len(), 100);
         }
     }

@@ -134,7 +134,7 @@ impl<'a> Calling<'a> {
                 began = clock.now();
                 let time_left = self.due.since(began);
                 target = target.from(began);
-                if is_whole(turn.request()) {
+                if turn.request().body().is_at_hand() {
                     target = target.within(time_left);
                     place = place.map(Place::from_now);
                 }
@@ -169,7 +169,7 @@ impl<'a> Calling<'a> {
         }
         // How long a body takes that is still arriving, is the client's to say: that neither
         // speaks against a target nor for fewer calls.
-        let is_whole = is_whole(&request);
+        let is_whole = request.body().is_at_hand();
         if !is_whole {
             place = place.map(Place::mute);
         }
@@ -207,11 +207,6 @@ impl<'a> Calling<'a> {
         let labels = ServiceOutcome { service, outcome };
         self.worker.core.metrics.retries.get_or_create_owned(&labels).inc();
     }
-}
-
-/// Whether all of a request is at hand.
-fn is_whole(request: &Request<Body>) -> bool {
-    matches!(request.body(), Body::Full(_))
 }
 
 /// An attempt that has begun.

@@ -139,7 +139,7 @@ pub(super) fn request<'a>(
     let may_repeat = |retry: &&RetryPolicy| retry.may_repeat(&head.method, &head.headers);
     match proxy.retry.as_ref().filter(may_repeat) {
         // A body that is kept to be sent again would lose its trailers.
-        Some(retry) if !trailers.has_own && !matches!(body, Body::Full(_)) => {
+        Some(retry) if !trailers.has_own && !body.is_at_hand() => {
             let size_max = retry.replay_size_max;
             let ahead = async move {
                 let body = upstream::read_ahead(body, size_max).await.map_err(of_client)?;

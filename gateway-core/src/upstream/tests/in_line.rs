@@ -88,6 +88,26 @@ async fn a_call_has_only_so_much_time_as_its_wait_has_left_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upload_that_has_waited_is_sent_in_its_turn() {
+    let (client, mut service) = wired();
+    let target = narrow();
+    let (held, connection) = hold(&client, &target, &mut service).await;
+    let script = async {
+        sleep(Duration::from_millis(250)).await;
+        drop((held, connection));
+        let mut second = service.accept().await;
+        second.request().await;
+        second.answer(SHORT_ANSWER).await;
+        second
+    };
+    let upload = request("PUT", "/", streamed(stream::iter([Ok("in pieces")])));
+    let call = async { text(client.call(&target, upload, LONG).await.expect("its turn")).await };
+    let (answer, _second) = tokio::join!(call, script);
+    assert_eq!(answer, "ok");
+    assert_eq!(target.requests_in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_goes_out_again_in_the_place_of_the_connection_that_died() {
     for is_sent in [true, false] {
         let (client, mut service) = wired();
